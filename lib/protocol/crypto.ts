@@ -1,0 +1,22 @@
+/**
+ * The seam through which signatures come (design §4, Crypto). The server fills it with `node:crypto` and worker threads, a browser
+ * with WebCrypto; the pure layers know only this.
+ */
+export interface SignatureJob {
+  /** Ed25519 public key, 32 bytes. */
+  author: Uint8Array
+  /** The 32 bytes that were signed: a node id, or any other message for `verifyMessage`. */
+  id: Uint8Array
+  signature: Uint8Array
+}
+
+/** Verifies many signatures at once. The answers are in the order of the jobs; the promise never rejects for a bad signature. */
+export interface Verifier {
+  verify (jobs: readonly SignatureJob[]): Promise<boolean[]>
+  close (): Promise<void>
+}
+
+export interface Signer {
+  readonly publicKey: Uint8Array
+  sign (message: Uint8Array): Uint8Array
+}

@@ -1,0 +1,179 @@
+import type { Blake3 } from './blake3.js'
+import { type Op, type OpShape, extraLamports, fixed, readOp, skipOp, writeOp } from './op.js'
+import {
+  type Cursor, type Patch, cursor, malformed, readVarint, skip, take, writeRaw, writeVarint, writer
+} from './postcard.js'
+
+/** The hashed object (spec/wire-format.md §2.2): an atomic batch of operations with its clocks and its parents. */
+export interface Transaction {
+  /** Ed25519 public key of the writer, 32 bytes. */
+  author: Uint8Array
+  lamport: number
+  /** Unix milliseconds; 0 means that the writer has no clock. */
+  wallMs: number
+  ops: Op[]
+  parents: Uint8Array[]
+}
+
+export interface SignedNode extends Transaction { id: Uint8Array, signature: Uint8Array }
+
+export const ID_LENGTH = 32
+export const SIGNATURE_LENGTH = 64
+/** id + author + lamport + wall + two counts + signature (§3.3). */
+export const MIN_NODE_LENGTH = 132
+
+/**
+ * One node where it lies: offsets into `bytes`, which hold the canonical encoding `bytes[start .. end)` of id, transaction and
+ * signature. Made by `scanNode`; lives while a pack is being accepted, never longer.
+ */
+export interface NodeView {
+  bytes: Uint8Array
+  start: number
+  end: number
+  lamport: number
+  wallMs: number
+  opCount: number
+  /** Where the first operation starts. */
+  ops: number
+  parentCount: number
+  /** Where the first parent id starts; they follow one another. */
+  parents: number
+  /** Lamport values taken beyond `lamport` by range inserts (§5.1). */
+  extra: number
+  /** Whether an operation is a SetBlob. */
+  blobs: boolean
+  /** Whether an operation's key starts with U+0000 (§7.1). */
+  sentinel: boolean
+}
+
+export const idOf = (n: NodeView): Uint8Array => n.bytes.subarray(n.start, n.start + ID_LENGTH)
+export const authorOf = (n: NodeView): Uint8Array => n.bytes.subarray(n.start + 32, n.start + 64)
+export const transactionOf = (n: NodeView): Uint8Array => n.bytes.subarray(n.start + 32, n.end - 64)
+export const signatureOf = (n: NodeView): Uint8Array => n.bytes.subarray(n.end - 64, n.end)
+export const bytesOf = (n: NodeView): Uint8Array => n.bytes.subarray(n.start, n.end)
+export const parentOf = (n: NodeView, i: number): Uint8Array => n.bytes.subarray(n.parents + 32 * i, n.parents + 32 * i + 32)
+
+const scratch: OpShape = { key: 0, keyEnd: 0, extra: 0, kind: 0, hash: -1 }
+
+/**
+ * Reads one node at the cursor and checks its form completely, without building its operations. When the input was spelled in a
+ * non-canonical way the view lies in a canonical copy, so that what is hashed, kept and relayed is canonical (§1.3).
+ */
+export function scanNode (c: Cursor): NodeView {
+  const patched = c.patches.length
+  const start = skip(c, ID_LENGTH)
+  skip(c, 32)
+  const lamport = readVarint(c)
+  const wallMs = readVarint(c)
+  const opCount = count(c, 3)
+  const ops = c.pos
+  let extra = 0
+  let blobs = false
+  let sentinel = false
+  for (let i = 0; i < opCount; i++) {
+    skipOp(c, scratch)
+    extra += scratch.extra
+    if (scratch.hash >= 0) blobs = true
+    if (scratch.key < scratch.keyEnd && c.bytes[scratch.key] === 0) sentinel = true
+  }
+  const parentCount = count(c, ID_LENGTH)
+  const parents = skip(c, parentCount * ID_LENGTH)
+  skip(c, SIGNATURE_LENGTH)
+  if (c.patches.length > patched) return rescan(c, start, c.patches.splice(patched))
+  return { bytes: c.bytes, start, end: c.pos, lamport, wallMs, opCount, ops, parentCount, parents, extra, blobs, sentinel }
+}
+
+/** Reads a count and bounds it by what is left, given the least size of an element. */
+export function count (c: Cursor, least: number): number {
+  const n = readVarint(c)
+  if (n > (c.end - c.pos) / least) throw malformed('count exceeds input')
+  return n
+}
+
+function rescan (c: Cursor, start: number, patches: Patch[]): NodeView {
+  const parts = []
+  let from = start
+  for (const patch of patches) {
+    parts.push(c.bytes.subarray(from, patch.start), patch.bytes)
+    from = patch.end
+  }
+  parts.push(c.bytes.subarray(from, c.pos))
+  const w = writer(c.pos - start)
+  for (const part of parts) writeRaw(w, part)
+  return scanNode(cursor(take(w)))
+}
+
+/** Calls `visit` with the UTF-8 range of every operation's key; stops and returns false as soon as `visit` does. */
+export function everyKey (n: NodeView, visit: (bytes: Uint8Array, start: number, end: number) => boolean): boolean {
+  const c = cursor(n.bytes, n.ops, n.end)
+  for (let i = 0; i < n.opCount; i++) {
+    skipOp(c, scratch)
+    if (!visit(n.bytes, scratch.key, scratch.keyEnd)) return false
+  }
+  return true
+}
+
+/** Every operation's shape, for callers that need more than the keys; `shape` is reused between calls of `visit`. */
+export function eachOp (n: NodeView, visit: (shape: Readonly<OpShape>) => void): void {
+  const c = cursor(n.bytes, n.ops, n.end)
+  for (let i = 0; i < n.opCount; i++) {
+    skipOp(c, scratch)
+    visit(scratch)
+  }
+}
+
+/** The operations of a node as objects. Byte fields are views; copy what outlives `n.bytes`. */
+export function readOps (n: NodeView): Op[] {
+  const c = cursor(n.bytes, n.ops, n.end)
+  return Array.from({ length: n.opCount }, () => readOp(c))
+}
+
+/** A node as an object, for tools and tests; the hot paths stay on the view. */
+export function readNode (n: NodeView): SignedNode {
+  return {
+    id: idOf(n),
+    author: authorOf(n),
+    lamport: n.lamport,
+    wallMs: n.wallMs,
+    ops: readOps(n),
+    parents: Array.from({ length: n.parentCount }, (_, i) => parentOf(n, i)),
+    signature: signatureOf(n)
+  }
+}
+
+/** The canonical encoding of a transaction. Throws RangeError for a value the format cannot carry. */
+export function encodeTransaction (tx: Transaction): Uint8Array {
+  const w = writer(128 + 40 * tx.ops.length + 32 * tx.parents.length)
+  writeRaw(w, fixed(tx.author, 32, 'an author'))
+  writeVarint(w, tx.lamport)
+  writeVarint(w, tx.wallMs)
+  writeVarint(w, tx.ops.length)
+  for (const op of tx.ops) writeOp(w, op)
+  writeVarint(w, tx.parents.length)
+  for (const parent of tx.parents) writeRaw(w, fixed(parent, 32, 'a parent id'))
+  return take(w)
+}
+
+/** Id of an encoded transaction (§3.1). */
+export function nodeId (transaction: Uint8Array, blake3: Blake3): Uint8Array {
+  return blake3.hash(transaction)
+}
+
+/** Wire form of a node: id, transaction, signature (§3.3). */
+export function encodeNode (id: Uint8Array, transaction: Uint8Array, signature: Uint8Array): Uint8Array {
+  const bytes = new Uint8Array(ID_LENGTH + transaction.length + SIGNATURE_LENGTH)
+  bytes.set(fixed(id, ID_LENGTH, 'an id'))
+  bytes.set(transaction, ID_LENGTH)
+  bytes.set(fixed(signature, SIGNATURE_LENGTH, 'a signature'), ID_LENGTH + transaction.length)
+  return bytes
+}
+
+/** The clock value after a replica has taken in this transaction (§5.1, with the recommended `extra`). */
+export function clockAfter (clock: number, lamport: number, extra: number): number {
+  return Math.max(clock, lamport + extra)
+}
+
+/** Sum of the lamport values the operations take beyond the first. */
+export function extraOf (ops: readonly Op[]): number {
+  return ops.reduce((sum, op) => sum + extraLamports(op), 0)
+}
