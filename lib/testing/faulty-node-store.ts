@@ -88,12 +88,12 @@ function controls (fault: (method: NodeStoreMethod) => Fault): NodeStoreFaults {
     },
     hold (method) {
       const held = fault(method)
-      let open = (): void => {}
-      const gate = new Promise<void>((resolve) => { open = resolve })
+      const waiting: (() => void)[] = []
+      const gate = new Promise<void>((resolve) => { waiting.push(resolve) })
       held.gate = gate
       return () => {
         if (held.gate === gate) held.gate = null
-        open()
+        waiting.forEach((go) => { go() })
       }
     },
     held: (method, count = 1) => new Promise((resolve) => {

@@ -92,7 +92,12 @@ t.test('NS-65 closing waits for the reopening that readers have begun', async (t
   const reading = store.version('room').catch((cause: unknown) => cause)
   await store.close()
   await reading
+  t.equal(disk.opened, 2)
   await t.rejects(disk.get(new Uint8Array(1)), { code: 'LEVEL_DATABASE_NOT_OPEN' })
+  await store.open()
+  t.equal((await appendTo(store, 'room', 2, [sampleNode(3)])).last, 3)
+  t.equal(disk.opened, 3, 'a store that was opened anew has nothing to mend')
+  await store.close()
 })
 
 t.test('NS-66 a commit that fails in a queue of them fails alone', async (t) => {

@@ -2,7 +2,7 @@ import { mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { ClassicLevel } from 'classic-level'
 import t, { type Test } from 'tap'
-import { checkSpace } from '../../lib/store/level-folder.js'
+import { checkSpace, levelFolder } from '../../lib/store/level-folder.js'
 import { FORMAT_KEY, headKey, nodeKeys, seqBytes, stateKey } from '../../lib/store/level-keys.js'
 import { levelNodes } from '../../lib/store/level.js'
 import type { NodeStore } from '../../lib/store/node-store.js'
@@ -129,6 +129,11 @@ t.test('NS-48 a node that cannot be read is reported and its neighbours are load
   sameNodes(found.nodes, [1, 3, 5, 6, 7, 8, 9, 10].map((n) => sampleNode(n)))
   t.equal(found.lasts.at(-1), 10)
   t.strictSame((await readings(path, 'room', 4)).damaged, [])
+  const long = new Uint8Array([...sampleNode(11), 0])
+  await filled(path, (store) => appendTo(store, 'room', 10, [long, sampleNode(12)]))
+  const tail = await readings(path, 'room', 10)
+  t.strictSame(tail.damaged, [11])
+  sameNodes(tail.nodes, [sampleNode(12)])
 })
 
 t.test('NS-49 a record that cannot be read or is gone is reported and the rest is loaded', async (t) => {
@@ -232,5 +237,5 @@ t.test('NS-55 space for reopening is the size of the logs and a margin', async (
   const needed = 1024 * 1024 + 5000
   await checkSpace(path, async () => needed)
   await t.rejects(checkSpace(path, async () => needed - 1), { code: 'store.failed', message: /disk is full/ })
-  await checkSpace(join(path, 'empty'))
+  await levelFolder(join(path, 'empty')).space()
 })
