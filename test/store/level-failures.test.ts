@@ -89,9 +89,13 @@ t.test('NS-65 closing waits for the reopening that readers have begun', async (t
   await t.rejects(appendTo(store, 'room', 2, [sampleNode(3)]), FAILED)
   disk.failOpen = 1
   await t.rejects(appendTo(store, 'room', 2, [sampleNode(3)]), FAILED)
-  const reading = store.version('room').catch((cause: unknown) => cause)
-  await store.close()
-  await reading
+  let go = (): void => {}
+  disk.slowClose = new Promise((resolve) => { go = resolve })
+  const reading = store.version('room')
+  const closing = store.close()
+  go()
+  t.equal(await reading, 2)
+  await closing
   t.equal(disk.opened, 2)
   await t.rejects(disk.get(new Uint8Array(1)), { code: 'LEVEL_DATABASE_NOT_OPEN' })
   await store.open()
