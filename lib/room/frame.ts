@@ -3,7 +3,7 @@ import { toHex } from '../protocol/hex.js'
 import { take, writeVarint, writer } from '../protocol/postcard.js'
 
 /** A run of nodes in a dag, `from` included, `to` not. */
-export interface Run { from: number, to: number }
+export type Run = readonly [from: number, to: number]
 
 /** Any JSON message as the bytes of a text frame. */
 export function frame (message: object): Uint8Array {
@@ -37,7 +37,7 @@ export function * packFrames (dag: Dag, runs: Iterable<Run>, label: string, fram
   let parts: Uint8Array[] = []
   let count = 0
   let size = 0
-  for (const { from, to } of runs) {
+  for (const [from, to] of runs) {
     let start = from
     for (let i = from; i < to; i++) {
       const length = dag.length(i)

@@ -37,9 +37,9 @@ export async function filtered (subscription: Subscription, runs: Iterable<Run>)
   subscription.lack(all)
   const chosen: number[] = []
   const pace = createPace()
-  for (const { from, to } of all) {
+  for (const [from, to] of all) {
     for (let i = from; i < to; i++) {
-      chosen.push(...subscription.select({ from: i, to: i + 1 }))
+      chosen.push(...subscription.select([i, i + 1]))
       if (pace.due()) await pace.rest()
     }
   }
@@ -56,7 +56,7 @@ export async function catchUp (session: Session, room: Room, frames: Iterator<Ui
   for (let at = upTo; session.phase !== 'closed';) {
     const end = room.dag.size
     if (at === end) return session.follow(at)
-    await send(session, room, await filtered(session.subscription, [{ from: at, to: end }]), null)
+    await send(session, room, await filtered(session.subscription, [[at, end]]), null)
     at = end
   }
 }

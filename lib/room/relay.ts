@@ -11,7 +11,7 @@ import type { Turn } from './turn.js'
  */
 export interface Relay { add (index: number, source: Source): void }
 
-interface Sent extends Run { source: Source }
+interface Sent { from: number, to: number, source: Source }
 
 export function createRelay (dag: Dag, sessions: ReadonlySet<Session>, frameBytes: number, turn: Turn): Relay {
   let waiting: Sent[] = []
@@ -30,13 +30,14 @@ export function createRelay (dag: Dag, sessions: ReadonlySet<Session>, frameByte
       cache.set(key, made)
       return made
     }
+    const whole: Run = [run.from, run.to]
     for (const session of sessions) {
       if (session === run.source.session || !session.follows(run.to)) continue
       const subscription = session.subscription
       if (subscription.everything) {
-        for (const frame of framesOf('', () => [run])) session.outbox.broadcast(frame)
+        for (const frame of framesOf('', () => [whole])) session.outbox.broadcast(frame)
       } else {
-        const chosen = subscription.select(run)
+        const chosen = subscription.select(whole)
         for (const frame of framesOf(chosen.join(), () => asRuns(chosen))) session.outbox.broadcast(frame)
       }
     }

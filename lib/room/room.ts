@@ -26,6 +26,7 @@ import { type Verdict, emptyVerdict } from './verdict.js'
 
 /** One room in memory: its dag and what is derived from it, its sessions, and the one way in for nodes. */
 export class Room implements Ledger<Staged> {
+  readonly id: string
   readonly dag: Dag
   readonly filters: Filters
   readonly trie: Trie
@@ -48,7 +49,8 @@ export class Room implements Ledger<Staged> {
   /** With relaxed durability: relayed nodes that the store refused and that are offered to it again. */
   #unsaved: Staged[] = []
 
-  constructor (readonly id: string, server: Server) {
+  constructor (id: string, server: Server) {
+    this.id = id
     this.#server = server
     this.dag = createDag(server.blake3)
     this.filters = createFilters(server.blake3)

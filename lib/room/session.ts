@@ -47,6 +47,10 @@ const READS = new Set(['request', 'mst-request', 'mst-done', 'blob-request'])
 
 /** One connection of a peer to a room, from upgrade to close (spec/session-protocol.md §1.2). */
 export class Session {
+  readonly id: number
+  readonly server: Server
+  readonly socket: Socket
+  readonly arrival: Arrival
   readonly outbox: Outbox
   readonly lane = createLane()
   /** Nodes of this session that were refused, so that a client that loops is answered ever more slowly (§2.2). */
@@ -71,7 +75,11 @@ export class Session {
   readonly #reads: Bucket
   readonly blobBytes: Bucket
 
-  constructor (readonly id: number, readonly server: Server, readonly socket: Socket, readonly arrival: Arrival) {
+  constructor (id: number, server: Server, socket: Socket, arrival: Arrival) {
+    this.id = id
+    this.server = server
+    this.socket = socket
+    this.arrival = arrival
     const { limits, clock, turn } = server
     const now = clock.now()
     this.#openedAt = now

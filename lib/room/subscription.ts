@@ -49,9 +49,9 @@ export function createSubscription (dag: Dag, initial: readonly string[]): Subsc
       matchers = patterns.map(subscriptionGlobBytes)
     },
     lack (runs) {
-      for (const { from, to } of runs) for (let i = from; i < to; i++) lacking.set(i)
+      for (const [from, to] of runs) for (let i = from; i < to; i++) lacking.set(i)
     },
-    select ({ from, to }) {
+    select ([from, to]) {
       const chosen: number[] = []
       for (let i = from; i < to; i++) {
         if (wanted(i)) {
@@ -77,7 +77,7 @@ export function * asRuns (indices: readonly number[]): Generator<Run> {
     const from = indices[i]
     let to = from + 1
     while (++i < indices.length && indices[i] === to) to++
-    yield { from, to }
+    yield [from, to]
   }
 }
 
