@@ -3,7 +3,7 @@ import { forbidden, requiredCapability } from '../protocol/capability.js'
 import { fromHex, toHex } from '../protocol/hex.js'
 import type { ClientMessage } from '../protocol/message.js'
 import type { StoredPolicy } from '../store/node-store.js'
-import { isPublicKey } from '../protocol/public-key.js'
+import { isPublicKey } from '../crypto/ed25519.js'
 import type { Room } from './room.js'
 import type { Session } from './session.js'
 

@@ -1,8 +1,9 @@
 import { NodalmergeError } from '../errors.js'
-import { type Reconciled, reconcile } from '../dag/reconcile.js'
+import { type Claim, type Reconciled, reconcile } from '../dag/reconcile.js'
 import { negotiate } from '../protocol/caps.js'
 import { parseMessage } from '../protocol/message.js'
-import { toHex } from '../protocol/hex.js'
+import { fromBase64 } from '../protocol/base64.js'
+import { fromHex, fromHexList, toHex } from '../protocol/hex.js'
 import { type Authority, authorityOf } from './authority.js'
 import type { Run } from './frame.js'
 import { catchUp, filtered, historyFrames } from './history.js'
@@ -62,9 +63,28 @@ async function welcome (session: Session, hello: Hello): Promise<void> {
   if (sessionsPerRoom > 0 && room.sessions.size >= sessionsPerRoom) throw new NodalmergeError('reject.server_overload')
   const terms = settle(session, hello, room, authority)
   await admit(server, terms)
-  const reconciled = await drive(reconcile(room.dag, room.filters, room.trie, hello, terms.caps.supports_ibf))
+  const reconciled = await drive(reconcile(room, claimOf(hello, terms.caps.supports_ibf)))
   const runs = await filtered(terms.subscription, reconciled.missing)
   if (session.phase !== 'closed') enter(session, terms, reconciled, runs)
+}
+
+/** What the client says it holds. A filter that cannot be read counts as none; so does one that was not negotiated (§1.8). */
+function claimOf (hello: Hello, ibf: boolean): Claim {
+  return {
+    heads: fromHexList(hello.frontier),
+    root: fromHex(hello.root, 32),
+    mstRoot: fromHex(hello.mst_root, 32),
+    filter: ibf && hello.ibf !== undefined ? decodeOrNull(hello.ibf) : null,
+    known: fromHexList(hello.known)
+  }
+}
+
+function decodeOrNull (text: string): Uint8Array | null {
+  try {
+    return fromBase64(text)
+  } catch {
+    return null
+  }
 }
 
 /** Loading has the hello's time; a room that needs longer is asked for again later (§5.7). */

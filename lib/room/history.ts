@@ -1,4 +1,5 @@
-import { only, without } from '../dag/reconcile.js'
+import { only, without } from '../dag/select.js'
+import { fromHexList } from '../protocol/hex.js'
 import type { ClientMessage } from '../protocol/message.js'
 import { type Run, packFrame, packFrames } from './frame.js'
 import type { Room } from './room.js'
@@ -64,15 +65,16 @@ export async function catchUp (session: Session, room: Room, frames: Iterator<Ui
 /** `request`: everything the client does not list (spec/session-protocol.md §2.4); always answered. */
 export async function request (session: Session, room: Room, message: Of<'request'>): Promise<void> {
   await session.permit({ type: 'read', patterns: session.subscription.patterns }, 'reject.path_scope_forbidden')
-  const missing = await drive(without(room.dag, message.known))
+  const missing = await drive(without(room.dag, fromHexList(message.known)))
   await answer(session, room, await filtered(session.subscription, missing))
 }
 
 /** `mst-done`: the listed nodes as far as the room has them (§2.6); a list without a single id is not answered. */
 export async function mstDone (session: Session, room: Room, message: Of<'mst-done'>): Promise<void> {
-  if (message.ids.length === 0) return
+  const ids = fromHexList(message.ids)
+  if (ids.length === 0) return
   await session.permit({ type: 'read', patterns: session.subscription.patterns }, 'reject.path_scope_forbidden')
-  await answer(session, room, await filtered(session.subscription, await drive(only(room.dag, message.ids))))
+  await answer(session, room, await filtered(session.subscription, await drive(only(room.dag, ids))))
 }
 
 async function answer (session: Session, room: Room, runs: Run[]): Promise<void> {
@@ -81,9 +83,8 @@ async function answer (session: Session, room: Room, runs: Run[]): Promise<void>
 }
 
 /** `mst-request` (§2.5): always answered, in the order asked. */
-export function mstRequest (session: Session, room: Room, message: Of<'mst-request'>): void {
-  const paths = message.paths.slice(0, session.server.limits.mstPaths)
-  session.send({ type: 'mst-response', nodes: room.trie.nodes(paths) })
+export async function mstRequest (session: Session, room: Room, message: Of<'mst-request'>): Promise<void> {
+  session.send({ type: 'mst-response', nodes: await drive(room.trie.answer(message.paths)) })
 }
 
 /** `subscribe` (§2.8): replaces the filter for what comes. */

@@ -66,8 +66,6 @@ export const Limits = z.strictObject({
   blobRequestHashes: atLeastOne(1_024),
   /** One blob-pack frame, in blob bytes. */
   blobPackBytes: atLeastOne(8 * MIB),
-  /** Paths in one mst-request. */
-  mstPaths: atLeastOne(4_096),
   /** One presence value, in JSON characters. */
   presenceBytes: atLeastOne(64 * 1024),
 
