@@ -24,7 +24,7 @@ export function * cut (dag: Dag, size: number, heads: readonly Uint8Array[]): Ge
   let knownLeaves = 0
   for (const index of known) if (isLeaf(dag, index, size)) knownLeaves++
   let i = size - 1
-  for (let left = SLICE; knownLeaves < dag.width(i) && known.size > 0; i--) {
+  for (let left = SLICE; known.size > 0 && knownLeaves < dag.width(i); i--) {
     if (--left === 0) {
       yield
       left = SLICE

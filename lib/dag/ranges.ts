@@ -5,6 +5,8 @@
 export interface Ranges extends Iterable<[from: number, to: number]> {
   /** Nodes in all ranges together. */
   readonly count: number
+  /** Whether all nodes of `[from, to)` are in it. */
+  covers (from: number, to: number): boolean
 }
 
 export const NONE: Ranges = rangesOf([])
@@ -48,8 +50,20 @@ function rangesOf (bounds: readonly number[]): Ranges {
   for (let i = 0; i < bounds.length; i += 2) count += bounds[i + 1] - bounds[i]
   return {
     count,
+    covers: (from, to) => covers(bounds, from, to),
     * [Symbol.iterator] () {
       for (let i = 0; i < bounds.length; i += 2) yield [bounds[i], bounds[i + 1]]
     }
   }
+}
+
+function covers (bounds: readonly number[], from: number, to: number): boolean {
+  let low = 0
+  let high = bounds.length / 2
+  while (low < high) {
+    const middle = (low + high) >>> 1
+    if (bounds[2 * middle + 1] <= from) low = middle + 1
+    else high = middle
+  }
+  return from >= to || (2 * low < bounds.length && bounds[2 * low] <= from && to <= bounds[2 * low + 1])
 }
