@@ -8,10 +8,8 @@ export interface LevelNodesOptions {
   path: string
 }
 
-/** Nodes are signatures and hashes: they do not compress, and trying costs a tenth of the write rate. */
+/** Nodes are mostly keys, hashes and signatures: they do not shrink. */
 const COMPRESSION = false
-/** Bytes of log before it becomes a table: halves the rewriting, and is still read in well under a second after a crash. */
-const WRITE_BUFFER = 16 * 1024 * 1024
 
 /**
  * The embedded default: nodes in a LevelDB folder, flushed to the disk before an append resolves. One process at a time; `open`
@@ -32,6 +30,5 @@ export function levelNodes (options: LevelNodesOptions): NodeStore {
 }
 
 function folder (path: string): ClassicLevel<Uint8Array, Uint8Array> {
-  const options = { keyEncoding: 'view', valueEncoding: 'view', compression: COMPRESSION, writeBufferSize: WRITE_BUFFER }
-  return new ClassicLevel<Uint8Array, Uint8Array>(path, options)
+  return new ClassicLevel(path, { keyEncoding: 'view', valueEncoding: 'view', compression: COMPRESSION })
 }
