@@ -2,7 +2,9 @@ import { Decompress } from 'fzstd'
 import { bytesAt, concat } from '../protocol/bytes.js'
 
 /** The bytes are not one complete, standard zstd frame of acceptable size. Says nothing about the disk they came from. */
-export class FrameError extends Error {}
+export class FrameError extends Error {
+  override readonly name = 'FrameError'
+}
 
 const MAGIC = Uint8Array.of(0x28, 0xb5, 0x2f, 0xfd)
 /** The largest block the format allows, in bytes; also what one step of decoding may yield. */
