@@ -1,6 +1,7 @@
 import type { Blake3 } from '../../lib/protocol/blake3.js'
 import { fromBase64, toBase64 } from '../../lib/protocol/base64.js'
 import { toHex } from '../../lib/protocol/hex.js'
+import { bytesOf, idOf } from '../../lib/protocol/node.js'
 import { scanPack } from '../../lib/protocol/pack.js'
 import { type Message } from '../../lib/testing/connection.js'
 import { type Peer, chunkNodes, createPeer } from '../../lib/testing/peer.js'
@@ -11,8 +12,6 @@ export interface MiniOptions {
   blake3: Blake3
   /** Changes a `welcome` before it is sent: how a test scripts the reactions of an emulator. */
   welcome?: (welcome: Message, room: Peer) => Message
-  /** Refuses a node (by id) for good, as a policy would. */
-  refuses?: (id: string) => boolean
   /** Advertises and sends the Merkle trie. */
   mst?: boolean
   /** Answers `blob-request` with redirects to this address. */
@@ -92,13 +91,13 @@ export function createMiniServer (options: MiniOptions): MiniServer {
 
   function pack (session: Session, message: Message): void {
     const bytes = fromBase64(String(message.nodes))
-    const incoming = scanPack(bytes).map((node) => ({ id: toHex(node.bytes.subarray(node.start, node.start + 32)), bytes: node.bytes.subarray(node.start, node.end) }))
+    const incoming = scanPack(bytes).map((node) => ({ id: toHex(idOf(node)), bytes: bytesOf(node), sentinel: node.sentinel }))
     if (incoming.length === 0) return
-    const denied = incoming.filter(({ id }) => options.refuses?.(id) === true)
+    const denied = incoming.filter(({ sentinel }) => sentinel)
     const own = room(session.room)
     const result = own.receive(own.pack(incoming.filter((node) => !denied.includes(node)).map((node) => node.bytes)))
     const rejected = [
-      ...denied.map(({ id }) => ({ id, code: 'reject.policy_violation' })),
+      ...denied.map(({ id }) => ({ id, code: 'reject.authority_required' })),
       ...result.refused,
       ...incoming.filter((node) => !denied.includes(node) && !own.has(node.id)).map(({ id }) => ({ id, code: 'reject.missing_parent' }))
     ]
