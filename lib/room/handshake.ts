@@ -16,6 +16,9 @@ import { drive } from './turn.js'
 /** Extensions of spec/client.md §11.1 that this server speaks. Sockets are ordered, so `seq` has no gap to find and is not offered. */
 const EXTENSIONS = ['literal-missing', 'ack']
 
+/** The close code of every failed authentication; 4002 would ask the client to fetch another token at once. */
+const AUTH_FAILED = 1008
+
 /** The path segment under which the room is taken from the hello (spec/session-protocol.md §1.1). */
 export const RUNTIME_ROOM = 'runtime'
 
@@ -49,7 +52,7 @@ async function turnAway (session: Session, hello: Hello, error: NodalmergeError)
   if (!error.code.startsWith('unauthorized.')) return session.refuse(error, error.message)
   const delay = server.patience.strain(`${session.arrival.address} ${hello.pubkey}`)
   if (delay > 0) await new Promise<void>((resolve) => server.clock.after(delay, resolve))
-  await session.refuse(new NodalmergeError(error.code, `auth: ${error.message}`), 'auth failed')
+  await session.refuse(new NodalmergeError(error.code, `auth: ${error.message}`), 'auth failed', AUTH_FAILED)
 }
 
 async function welcome (session: Session, hello: Hello): Promise<void> {

@@ -9,69 +9,72 @@ const MIB = 1 << 20
  * Defaults follow spec/session-protocol.md §6 where it recommends one.
  */
 export const Limits = z.strictObject({
-  /** From the upgrade to the first frame. */
+  /** Milliseconds from the upgrade to the first frame, and for loading the room after it. */
   helloTimeoutMs: atLeastOne(15_000),
-  /** One hello frame. */
+  /** Size of a hello frame. */
   helloBytes: atLeastOne(MIB),
-  /** One inbound frame; original clients push their whole graph in one (spec/client.md §5.13 S12). */
+  /** Size of an inbound frame; original clients push their whole graph in one. */
   messageBytes: atLeastOne(64 * MIB),
-  /** A room id in UTF-8. */
+  /** Size of a room id in UTF-8. */
   roomIdBytes: atLeastOne(256),
   /** Sessions of one room; 0 = no bound. */
   sessionsPerRoom: count(0),
 
-  /** New nodes a peer may push per second, bursting to one second's worth. */
+  /** New nodes a peer may push per second, bursting to one second's worth; over it the session is closed with 4008. */
   nodesPerSecond: count(1_000),
-  /** Bytes of new nodes a peer may push per second. */
+  /** Bytes of new nodes a peer may push per second, likewise. */
   bytesPerSecond: count(4 * MIB),
-  /** On top of the rates, for the push that follows `welcome` ... */
+  /** New nodes allowed on top of the rate for the push that follows `welcome`. */
   reconcileNodes: count(50_000),
+  /** Bytes allowed on top of the rate for that push. */
   reconcileBytes: count(64 * MIB),
-  /** ... within this time ... */
+  /** Milliseconds after `welcome` in which that allowance holds. */
   reconcileWindowMs: atLeastOne(30_000),
-  /** ... and once per peer in this time. */
+  /** Milliseconds between two such allowances of one peer. */
   reconcileEveryMs: atLeastOne(60_000),
-  /** Frames other than packs a session may send per second. */
+  /** Frames other than packs a session may send per second; over it they are refused. */
   messagesPerSecond: count(200),
   /** Of those, the ones that make the server read: request, mst-request, mst-done, blob-request. */
   readsPerSecond: count(20),
-  /** Blob bytes a session may upload per second over the socket; bursts to one frame's worth. */
+  /** Blob bytes a session may upload per second over the socket, bursting to one frame's worth. */
   blobBytesPerSecond: count(16 * MIB),
 
   /** Packs of one session between arrival and acknowledgement before its socket is paused. */
   packsInFlight: atLeastOne(256),
-  /** Bytes of one session's frames waiting for their turn before its socket is paused. */
+  /** Size of one session's frames waiting for their turn before its socket is paused. */
   inboxBytes: atLeastOne(8 * MIB),
   /** Broadcasts waiting for a slow reader before it is closed with 4001. */
   outboxFrames: atLeastOne(512),
-  /** The same in bytes. */
+  /** Size of the frames waiting for a slow reader before it is closed with 4001. */
   outboxBytes: atLeastOne(32 * MIB),
-  /** One write that the peer does not take before it is closed with 1011. */
+  /** Milliseconds a peer may take for one write before it is closed with 1011. */
   sendTimeoutMs: atLeastOne(5_000),
-  /** Catch-up and relay frames, in base64. */
+  /** Size of a catch-up or relay frame's nodes in base64; a larger single node has a frame of its own. */
   frameBytes: atLeastOne(MIB),
-  /** Bytes of one commit across rooms. */
+  /** Size of one commit across rooms. */
   commitBytes: atLeastOne(4 * MIB),
 
   /** Nodes of one room that wait for a parent. */
   orphanNodes: count(1_000),
+  /** Size of the nodes of one room that wait for a parent. */
   orphanBytes: count(8 * MIB),
+  /** Milliseconds a node waits for a parent. */
   orphanMs: atLeastOne(60_000),
 
-  /** One blob over the socket. */
+  /** Size of one blob over the socket. */
   blobSocketBytes: atLeastOne(16 * MIB),
-  /** One blob over HTTP. */
+  /** Size of one blob over HTTP. */
   blobHttpBytes: atLeastOne(64 * MIB),
-  /** Hashes in one blob-request. */
+  /** Hashes answered of one blob-request. */
   blobRequestHashes: atLeastOne(1_024),
-  /** One blob-pack frame, in blob bytes. */
+  /** Size of the blobs of one blob-pack frame. */
   blobPackBytes: atLeastOne(8 * MIB),
-  /** One presence value, in JSON characters. */
+  /** Size of one presence value as JSON. */
   presenceBytes: atLeastOne(64 * 1024),
 
-  /** Between pings; a session that misses two is dropped. */
+  /** Milliseconds between pings; a session that misses two is dropped. */
   pingMs: atLeastOne(25_000),
-  /** Idle time before a room leaves memory; 0 = never. Only with a durable store. */
+  /** Milliseconds without a session before a room leaves memory, with a durable store; 0 = never. */
   idleMs: count(300_000)
 })
 

@@ -39,7 +39,7 @@ export function createRooms (server: Server): Rooms {
     try {
       await room.load()
     } catch (cause) {
-      throw cause instanceof NodalmergeError ? cause : new NodalmergeError('reject.room_unavailable', undefined, { cause })
+      throw new NodalmergeError('reject.room_unavailable', undefined, { cause })
     } finally {
       loading.delete(id)
     }
@@ -88,6 +88,7 @@ export function createRooms (server: Server): Rooms {
     resident: (id) => loaded.get(id),
     all: () => loaded.values(),
     async state (id) {
+      if (!validRoomId(id, server.limits.roomIdBytes)) throw new NodalmergeError('reject.room_invalid')
       return loaded.get(id)?.state ?? await server.store.state(id) ?? OPEN_STATE
     },
     connect (socket, arrival) {

@@ -282,18 +282,18 @@ export class Session {
   }
 
   /** Ends the session with the code's close code, without an error frame (§6.3); what was queued for it is dropped. */
-  close (code: Code, text: string = REASONS[code].message): void {
+  close (code: Code, text: string = REASONS[code].message, closeCode: number | null = REASONS[code].close): void {
     if (this.#phase === 'closed') return
     this.ended()
-    this.socket.close(REASONS[code].close ?? 1011, text)
+    this.socket.close(closeCode ?? 1011, text)
     this.server.clock.after(this.server.limits.sendTimeoutMs, () => this.socket.terminate())
   }
 
-  /** As `close`, after an error frame and what was queued before it were handed over. Handshake failures end like this (§1.5). */
-  async refuse (error: NodalmergeError, closeText: string): Promise<void> {
+  /** Ends the handshake: an error frame, then, once it was handed over, a close frame (§1.5). */
+  async refuse (error: NodalmergeError, closeText: string, closeCode = REASONS[error.code].close): Promise<void> {
     this.sendError(error)
     await this.outbox.drained()
-    this.close(error.code, closeText)
+    this.close(error.code, closeText, closeCode)
   }
 
   /** The connection is gone. */

@@ -25,6 +25,14 @@ export interface LevelWalk extends AsyncIterable<LevelEntry> {
   close (): Promise<void>
 }
 
+/** Where a database comes from. */
+export interface LevelSource {
+  /** Makes the database object, which may begin to open itself: asked for only when the store is opened. */
+  connect (): Level
+  /** Resolves when there is space for reopening the database after a failed write, throws otherwise. */
+  space (): Promise<void>
+}
+
 /** A database together with what is known of it: whether it is wanted open, and whether it may be written to. */
 export interface LevelDatabase {
   readonly isOpen: boolean
@@ -34,9 +42,11 @@ export interface LevelDatabase {
   close (): Promise<void>
   /** Throws `store.closed` unless open. */
   opened (): void
-  /** The database, reopened first when a write has failed since it was opened. */
-  ready (): Promise<Level>
-  /** Runs one task at a time, in order; every `write` belongs in one. */
+  /** The database for reading. */
+  readable (): Promise<Level>
+  /** The database for writing, reopened first when a write has failed since it was opened. */
+  writable (): Promise<Level>
+  /** Runs one task at a time, in order; all writing belongs in one, and closing waits for them. */
   alone<T> (task: () => Promise<T>): Promise<T>
   /** One durable commit. */
   write (db: Level, operations: LevelPut[]): Promise<void>
@@ -44,21 +54,21 @@ export interface LevelDatabase {
   check (): Promise<void>
 }
 
-/**
- * `connect` makes the database object, which may open itself and is therefore asked for no sooner than `open`; `forget` is called
- * whenever what was read before may no longer hold.
- */
-export function levelDatabase (connect: () => Level, forget: () => void): LevelDatabase {
-  const mender = levelMender(forget)
+/** `forget` is called whenever what was read before may no longer hold. */
+export function levelDatabase (source: LevelSource, forget: () => void): LevelDatabase {
+  const mender = levelMender(() => source.space(), forget)
   const alone = inTurn()
   const turn = inTurn()
   let db: Level | null = null
   let isOpen = false
 
-  const ready = async (): Promise<Level> => {
-    const level = db
-    if (level === null) throw new NodalmergeError('store.closed')
-    await mender.mend(level)
+  const opened = (): Level => {
+    if (db === null) throw new NodalmergeError('store.closed')
+    return db
+  }
+  const writable = async (): Promise<Level> => {
+    const level = opened()
+    await mender.writable(level)
     return level
   }
   const write = async (level: Level, operations: LevelPut[]): Promise<void> => {
@@ -73,7 +83,7 @@ export function levelDatabase (connect: () => Level, forget: () => void): LevelD
   return {
     get isOpen () { return isOpen },
     open: () => turn(async () => {
-      db ??= await openLevel(connect())
+      db ??= await openLevel(source.connect())
       isOpen = true
     }),
     close: () => turn(async () => {
@@ -88,10 +98,15 @@ export function levelDatabase (connect: () => Level, forget: () => void): LevelD
     opened () {
       if (!isOpen) throw new NodalmergeError('store.closed')
     },
-    ready,
+    async readable () {
+      const level = opened()
+      await mender.readable(level)
+      return level
+    },
+    writable,
     alone,
     write,
-    check: () => alone(async () => write(await ready(), [FORMAT_RECORD]))
+    check: () => alone(async () => write(await writable(), [FORMAT_RECORD]))
   }
 }
 
@@ -109,33 +124,42 @@ async function openLevel (db: Level): Promise<Level> {
 interface LevelMender {
   /** To be told of every failed write. */
   failed (): void
-  /** Reopens the database if a write has failed, once however many ask. */
-  mend (db: Level): Promise<void>
-  /** Waits until nobody mends. */
+  /** Waits until the database may be read. */
+  readable (db: Level): Promise<void>
+  /** Waits until the database may be written to. */
+  writable (db: Level): Promise<void>
+  /** Waits until nobody reopens it. */
   settled (): Promise<void>
 }
 
 /**
  * After a failed write LevelDB must not be written to again: its log may end in half a record, behind which later commits would be
  * lost at the next start, and it may or may not contain the commit that failed. Reopening reads the log and starts a new one, so
- * that what is there afterwards is all there is, and durable. As long as reopening fails, so does everything else.
+ * that what is there afterwards is all there is, and durable. Until there is space for that the database stays open for readers.
  */
-function levelMender (forget: () => void): LevelMender {
-  let suspect = false
+function levelMender (space: () => Promise<void>, forget: () => void): LevelMender {
+  let condition: 'sound' | 'suspect' | 'shut' = 'sound'
   let mending: Promise<void> | null = null
 
   const reopen = async (db: Level): Promise<void> => {
+    if (condition === 'suspect') await space()
+    condition = 'shut'
     await db.close()
     await db.open()
     forget()
-    suspect = false
+    condition = 'sound'
+  }
+  const mend = async (db: Level): Promise<void> => {
+    mending ??= reopen(db).finally(() => { mending = null })
+    await mending
   }
   return {
-    failed () { suspect = true },
-    async mend (db) {
-      if (!suspect) return
-      mending ??= reopen(db).finally(() => { mending = null })
-      await mending
+    failed () { condition = 'suspect' },
+    async readable (db) {
+      if (condition === 'shut') await mend(db)
+    },
+    async writable (db) {
+      if (condition !== 'sound') await mend(db)
     },
     async settled () {
       await Promise.allSettled([mending])

@@ -1,4 +1,5 @@
-import { readdir } from 'node:fs/promises'
+import { readdir, stat, statfs } from 'node:fs/promises'
+import { join } from 'node:path'
 import { NodalmergeError } from '../errors.js'
 import { isCode } from './level-error.js'
 
@@ -21,6 +22,23 @@ export async function checkFolder (path: string): Promise<void> {
   }
   const other = names.find((name) => !OWN.test(name) && !HARMLESS.test(name))
   if (other !== undefined) throw refusal(path, `holds ${other}, which is not ours; give the nodes a folder of their own`)
+}
+
+/** Room for the list of tables and for a little of what comes next, besides the log that is read into a table. */
+const MARGIN = 1024 * 1024
+
+/** Throws `store.failed` when the disk has too little space for the database to be opened after a failed write. */
+export async function checkSpace (path: string, freeBytes = freeBytesAt): Promise<void> {
+  const logs = (await list(path)).filter((name) => name.endsWith('.log'))
+  const sizes = await Promise.all(logs.map(async (name) => (await stat(join(path, name))).size))
+  const needed = sizes.reduce((sum, size) => sum + size, MARGIN)
+  if (await freeBytes(path) >= needed) return
+  throw new NodalmergeError('store.failed', `the disk is full: ${path} needs ${needed} bytes to take new nodes again`)
+}
+
+async function freeBytesAt (path: string): Promise<number> {
+  const { bavail, bsize } = await statfs(path)
+  return bavail * bsize
 }
 
 async function list (path: string): Promise<string[]> {

@@ -1,6 +1,6 @@
 import { utf8Encode } from '../protocol/postcard.js'
 import { checkAfter, checkAppend, checkSeen, positions, sieve } from './append.js'
-import { type Level, type LevelDatabase, type LevelPut, levelDatabase } from './level-database.js'
+import { type Level, type LevelDatabase, type LevelPut, type LevelSource, levelDatabase } from './level-database.js'
 import { storeError } from './level-error.js'
 import { type Heads, levelHeads, readHead } from './level-heads.js'
 import { HEADS, headKey, nodeKeys, roomOf, seqBytes, stateKey } from './level-keys.js'
@@ -12,17 +12,18 @@ import { decodeState, encodeState } from './room-state.js'
 
 /**
  * A node store over any database of the abstract-level family, which must hold bytes (`keyEncoding` and `valueEncoding` `'view'`)
- * and which nobody else writes to. The store opens and closes what `connect` returns. Layout: `level-keys.ts`.
+ * and which nobody else writes to. The store opens and closes it. Layout: `level-keys.ts`.
  */
-export function nodesOverLevel (connect: () => Level, manifest: NodeStoreManifest): NodeStore {
+export function nodesOverLevel (source: LevelSource, manifest: NodeStoreManifest): NodeStore {
   const heads = levelHeads()
-  const database = levelDatabase(connect, heads.forget)
+  const database = levelDatabase(source, heads.forget)
   const failures = (cause: unknown): never => { throw storeError(cause, database.isOpen) }
+  const stuck = (cause: unknown): never => { throw storeError(cause, true) }
 
   return {
     manifest,
-    open: () => database.open().catch(failures),
-    close: () => database.close().catch(failures),
+    open: () => database.open().catch(stuck),
+    close: () => database.close().catch(stuck),
     async check () {
       database.opened()
       await database.check().catch(failures)
@@ -32,7 +33,7 @@ export function nodesOverLevel (connect: () => Level, manifest: NodeStoreManifes
       checkAfter(after)
       database.opened()
       try {
-        const level = await database.ready()
+        const level = await database.readable()
         yield * loadNodes(level, room, after, await heads.of(level, room), damaged)
       } catch (cause) {
         failures(cause)
@@ -46,7 +47,7 @@ export function nodesOverLevel (connect: () => Level, manifest: NodeStoreManifes
     async * rooms () {
       database.opened()
       try {
-        const level = await database.ready()
+        const level = await database.readable()
         for await (const [key, value] of level.iterator(HEADS)) {
           const room = roomOf(key)
           yield { room, seq: readHead(room, value) }
@@ -58,12 +59,12 @@ export function nodesOverLevel (connect: () => Level, manifest: NodeStoreManifes
     async version (room) {
       checkRoom(room)
       database.opened()
-      return await database.ready().then((level) => heads.of(level, room)).catch(failures)
+      return await database.readable().then((level) => heads.of(level, room)).catch(failures)
     },
     async state (room) {
       const key = stateKey(room)
       database.opened()
-      const stored = await database.ready().then((level) => level.get(key)).catch(failures)
+      const stored = await database.readable().then((level) => level.get(key)).catch(failures)
       return stored === undefined ? null : decodeState(room, new TextDecoder().decode(stored))
     },
     async putState (room, state) {
@@ -79,7 +80,7 @@ export function nodesOverLevel (connect: () => Level, manifest: NodeStoreManifes
 interface Addition { head: number, nodes: Uint8Array[] }
 
 async function commit (database: LevelDatabase, heads: Heads, appends: readonly Append[]): Promise<Appended[]> {
-  const db = await database.ready()
+  const db = await database.writable()
   await heads.learn(db, appends.map(({ room }) => room))
   const additions = new Map<string, Addition>()
   const answers: Appended[] = []
@@ -125,7 +126,7 @@ function put (key: Uint8Array, value: Uint8Array): LevelPut {
 
 /** The head is written too, if only as 0: it is by its head that a room is found. */
 async function commitState (database: LevelDatabase, heads: Heads, room: string, state: LevelPut): Promise<void> {
-  const db = await database.ready()
+  const db = await database.writable()
   await heads.learn(db, [room])
   await database.write(db, [state, put(headKey(room), seqBytes(heads.known(room)))])
 }

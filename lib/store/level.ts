@@ -1,5 +1,5 @@
 import { ClassicLevel } from 'classic-level'
-import { checkFolder } from './level-folder.js'
+import { checkFolder, checkSpace } from './level-folder.js'
 import { nodesOverLevel } from './level-nodes.js'
 import type { NodeStore } from './node-store.js'
 
@@ -19,7 +19,8 @@ const COMPRESSION = false
 export function levelNodes (options: LevelNodesOptions): NodeStore {
   const { path } = options
   if (typeof path !== 'string' || path === '') throw new TypeError('path is a non-empty string')
-  const store = nodesOverLevel(() => folder(path), { name: 'level', durable: true, shared: false })
+  const source = { connect: () => folder(path), space: () => checkSpace(path) }
+  const store = nodesOverLevel(source, { name: 'level', durable: true, shared: false })
   return {
     ...store,
     async open () {

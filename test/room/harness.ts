@@ -64,7 +64,7 @@ export function createTestServer (t: Test, overrides: Partial<Server> & { limit?
   const store = given.store ?? memoryNodes()
   const parts = {
     blake3,
-    verifier: createVerifier({ threads: 1 }),
+    verifier: createVerifier({ threads: 0 }),
     signer: createSigner(new Uint8Array(32).fill(7)),
     store,
     blobs: memoryBlobs(),
@@ -133,15 +133,15 @@ function connect (server: Server, room: string | null, address: string): Client 
     resume () { client.paused = false }
   }
 
-  const client: Client = {
-    session: server.rooms.connect(socket, { room, address, request: { headers: {} } }),
+  const client: Omit<Client, 'session'> & { session: Session | null } = {
+    session: null,
     frames: [],
     writes: [],
     closed: null,
     terminated: false,
     paused: false,
     pings: 0,
-    send: (message) => client.session.receive(typeof message === 'string' ? message : JSON.stringify(message)),
+    send: (message) => session.receive(typeof message === 'string' ? message : JSON.stringify(message)),
     next (type) {
       const at = unread.findIndex((frame) => frame.type === type)
       if (at >= 0) return Promise.resolve(unread.splice(at, 1)[0])
@@ -157,9 +157,10 @@ function connect (server: Server, room: string | null, address: string): Client 
       client.send({ type: 'hello', pubkey: 'a'.repeat(64), ...fields })
       return client.next('welcome')
     },
-    leave: () => client.session.ended()
+    leave: () => session.ended()
   }
-  return client
+  const session = server.rooms.connect(socket, { room, address, request: { headers: {} } })
+  return Object.assign(client, { session })
 }
 
 function within<Result> (promise: Promise<Result>, failure: string): Promise<Result> {
