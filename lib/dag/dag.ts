@@ -31,6 +31,8 @@ export interface Dag {
   append (node: NodeView): number
   /** The whole encoding: id, transaction, signature. A view, valid for ever. */
   bytes (index: number): Uint8Array
+  /** Bytes of the whole encoding. */
+  length (index: number): number
   /** A view of the id. */
   id (index: number): Uint8Array
   /** The node scanned anew. */
@@ -92,6 +94,7 @@ export function createDag (blake3: Blake3): Dag {
     indexOf: (bytes, at = 0) => findId(p.table, bytes, at),
     append: (node) => append(p, node),
     bytes: (index) => chunk(index).subarray(offset(index), endOf(p, index)),
+    length: (index) => endOf(p, index) - offset(index),
     id: (index) => chunk(index).subarray(offset(index), offset(index) + ID_LENGTH),
     view: (index) => scanNode(cursor(chunk(index), offset(index), endOf(p, index))),
     lamport: (index) => readVarint(cursor(chunk(index), offset(index) + LAMPORT_AT)),

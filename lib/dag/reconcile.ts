@@ -41,7 +41,7 @@ export interface Reconciled {
 export function * reconcile (held: Held, claim: Claim): Generator<void, Reconciled> {
   const { dag } = held
   if (yield * equal(held, claim)) return { via: 'equal', size: dag.size, missing: NONE, wanted: [] }
-  const exact = claim.heads.length > 0 && claim.heads.every((head) => dag.indexOf(head) >= 0)
+  const exact = claim.heads.every((head) => dag.indexOf(head) >= 0) && (claim.heads.length > 0 || !claim.known?.length)
   const difference = exact ? null : yield * readOff(held, claim)
   const size = dag.size
   const missing = yield * cut(dag, size, claim.heads)
