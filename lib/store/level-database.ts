@@ -42,7 +42,7 @@ export interface LevelDatabase {
   close (): Promise<void>
   /** The open database, to be waited for before it is used. Throws `store.closed`. */
   opened (): Level
-  /** Waits until it may be read. */
+  /** Waits until it may be read; after a failed write it then shows whether that was kept, if the disk allows it. */
   readable (db: Level): Promise<void>
   /** Waits until it may be written to: it is reopened first when a write has failed since it was opened. */
   writable (db: Level): Promise<void>
@@ -112,7 +112,7 @@ interface LevelMender {
   opened (): void
   /** To be told of every failed write. */
   failed (): void
-  /** Waits until the database may be read. */
+  /** Waits until the database may be read, which it may be, as it was before the failure, while there is no space to reopen it. */
   readable (db: Level): Promise<void>
   /** Waits until the database may be written to. */
   writable (db: Level): Promise<void>
@@ -129,8 +129,10 @@ function levelMender (space: () => Promise<void>, forget: () => void): LevelMend
   let condition: 'sound' | 'suspect' | 'shut' = 'sound'
   let mending: Promise<void> | null = null
 
+  const sound = (): boolean => condition === 'sound'
+  const shut = (): boolean => condition === 'shut'
   const reopen = async (db: Level): Promise<void> => {
-    if (condition === 'suspect') await space()
+    if (!shut()) await space()
     condition = 'shut'
     await db.close()
     await db.open()
@@ -145,10 +147,14 @@ function levelMender (space: () => Promise<void>, forget: () => void): LevelMend
     opened () { condition = 'sound' },
     failed () { condition = 'suspect' },
     async readable (db) {
-      if (condition === 'shut') await mend(db)
+      try {
+        if (!sound()) await mend(db)
+      } catch (cause) {
+        if (shut()) throw cause
+      }
     },
     async writable (db) {
-      if (condition !== 'sound') await mend(db)
+      if (!sound()) await mend(db)
     },
     async settled () {
       await Promise.allSettled([mending])
