@@ -1,0 +1,35 @@
+import { ClassicLevel } from 'classic-level'
+import { checkFolder, checkSpace } from './level-folder.js'
+import { nodesOverLevel } from './level-nodes.js'
+import type { NodeStore } from './node-store.js'
+
+export interface LevelNodesOptions {
+  /** The database's own folder; created when missing. */
+  path: string
+}
+
+/** Nodes are mostly keys, hashes and signatures: they do not shrink. */
+const COMPRESSION = false
+
+/**
+ * The embedded default: nodes in a LevelDB folder, flushed to the disk before an append resolves. One process at a time; `open`
+ * throws `store.locked` when another has the folder and `store.format_foreign` when it holds anything else.
+ * Throws TypeError for a path that is not a non-empty string.
+ */
+export function levelNodes (options: LevelNodesOptions): NodeStore {
+  const { path } = options
+  if (typeof path !== 'string' || path === '') throw new TypeError('path is a non-empty string')
+  const source = { connect: () => folder(path), space: () => checkSpace(path) }
+  const store = nodesOverLevel(source, { name: 'level', durable: true, shared: false })
+  return {
+    ...store,
+    async open () {
+      await checkFolder(path)
+      await store.open()
+    }
+  }
+}
+
+function folder (path: string): ClassicLevel<Uint8Array, Uint8Array> {
+  return new ClassicLevel(path, { keyEncoding: 'view', valueEncoding: 'view', compression: COMPRESSION })
+}

@@ -1,0 +1,1 @@
+export { memoryNodes } from './memory-nodes.js'
