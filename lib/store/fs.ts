@@ -37,15 +37,13 @@ const silent: BlobLog = { warn () {} }
  */
 export function fsBlobs (options: FsBlobsOptions): BlobStore {
   const { root, maxInflate = 64 * 1024 * 1024, log = silent, sweepInterval = HOUR } = options
-  if (typeof root !== 'string') throw new TypeError('root must be the path of a folder')
-  if (root === '') throw new RangeError('root must not be empty')
-  const layout = blobLayout(root)
+  const layout = layoutOf(root)
   const verdicts = createVerdicts(VERDICTS)
   const reader = createBlobReader({ layout, verdicts, maxInflate, log })
   const put = createBlobWriter({ layout, verdicts, reader, log })
   let sweeper: NodeJS.Timeout | undefined
 
-  function sweep (): void {
+  const sweep = (): void => {
     removeStale(layout, STALE.later).catch((err: unknown) => log.warn({ err }, 'temporary files could not be searched'))
   }
 
@@ -69,15 +67,24 @@ export function fsBlobs (options: FsBlobsOptions): BlobStore {
       return raw || compressed
     },
     list: () => listPool(layout),
-    async presign (_op, hash) {
-      requireBlobHash(hash)
-      return null
-    },
+    presign: (_op, hash) => nothing(hash),
     async verifyUploaded (hash) {
       const content = await reader.get(guarded(hash))
       return content === null ? { ok: false, reason: 'not found' } : { ok: true, size: content.size }
     }
   }
+}
+
+function layoutOf (root: unknown): BlobLayout {
+  if (typeof root !== 'string') throw new TypeError('root must be the path of a folder')
+  if (root === '') throw new RangeError('root must not be empty')
+  return blobLayout(root)
+}
+
+/** What this store never has. */
+async function nothing (hash: string): Promise<null> {
+  requireBlobHash(hash)
+  return null
 }
 
 function guarded (hash: string): string {
