@@ -54,7 +54,7 @@ export const Options = z.strictObject({
 })
 
 /** What a host passes to `register`. */
-export type NodalmergeOptions = z.input<typeof Options>
+export type NodalmergeOptions = Omit<z.input<typeof Options>, 'prefix'> & { prefix?: string }
 export type ParsedOptions = z.output<typeof Options>
 
 /** Checks what the host passed. Throws TypeError for a wrong type, RangeError for a wrong value; the message names the option. */
