@@ -76,14 +76,7 @@ const SCHEMAS = {
   'set-room-key': z.object({ type: z.literal('set-room-key'), pubkey: text }),
   /** Read by `readPolicy`, after the capability was checked. */
   'set-policy': z.object({ type: z.literal('set-policy'), default: z.unknown().optional(), rules: z.unknown().optional() }),
-  'server-info': z.object({ type: z.literal('server-info') }),
-  'start-tick': z.object({
-    type: z.literal('start-tick'),
-    interval_ms: u64.catch(16).transform((interval) => Math.max(1, interval)),
-    intent_prefix: z.string().catch('intent/')
-  }),
-  'stop-tick': z.object({ type: z.literal('stop-tick') }),
-  'compact-room': z.object({ type: z.literal('compact-room') })
+  'server-info': z.object({ type: z.literal('server-info') })
 }
 
 type Schemas = typeof SCHEMAS

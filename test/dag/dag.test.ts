@@ -50,7 +50,10 @@ t.test('DG-1 every size of node and of room is kept, the largest nodes included'
   const nodes = lengths.map((length, i) =>
     makeNode([], { salt: i, ops: [{ type: 'map-set', key: 'k', value: new Uint8Array(length).fill(i) }] }))
   const dag = grow(nodes)
-  nodes.forEach((node, i) => t.ok(Buffer.from(bytesOf(node)).equals(dag.bytes(i)), `node of ${lengths[i]} bytes`))
+  nodes.forEach((node, i) => {
+    t.ok(Buffer.from(bytesOf(node)).equals(dag.bytes(i)), `node of ${lengths[i]} bytes`)
+    t.equal(dag.length(i), node.end - node.start)
+  })
   t.equal(dag.byteLength, nodes.reduce((sum, node) => sum + node.end - node.start, 0))
 })
 

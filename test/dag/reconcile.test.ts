@@ -232,14 +232,15 @@ t.test('RC-9 a list of known ids is subtracted together with what the heads impl
   }), { numRuns: 150 })
 })
 
-t.test('RC-9 without a frontier the list or the filter decides', async (t) => {
+t.test('RC-9 without a frontier a list counts, with its filter; a filter alone does not, for the client is empty', async (t) => {
   const nodes = nodesOf(chain(8))
   const dag = grow(nodes)
   const ids = nodes.slice(0, 5).map(idOf)
-  for (const [claim, via] of [[{ known: ids }, 'known'], [{ filter: filterOf(ids) }, 'filter'], [{ known: ids, filter: filterOf(ids, 'narrow') }, 'filter']] as const) {
+  const filter = filterOf(ids, 'narrow')
+  for (const [claim, via, from] of [[{ known: ids }, 'known', 5], [{ known: ids, filter }, 'filter', 5], [{ known: [], filter }, 'frontier', 0]] as const) {
     const found = answer(dag, { heads: [], ...claim })
     t.equal(found.via, via)
-    t.same([...found.missing], [[5, 8]])
+    t.same([...found.missing], [[from, 8]])
   }
 })
 
