@@ -9,7 +9,7 @@ import { pluginArena } from './plugin-arena.js'
 const blake3 = await loadBlake3([...IBF_KEYS, ...MST_KEYS])
 
 t.test('the acceptance list against the small server, which proves the emulators', async (t) => { acceptance(t, miniArena(blake3)) })
-t.test('the acceptance list against the plugin', async (t) => { acceptance(t, pluginArena()) })
+t.test('the acceptance list against the plugin', async (t) => { acceptance(t, pluginArena(t)) })
 
 /** The acceptance list of spec/client.md §12.1. */
 function acceptance (t: Test, make: MakeArena): void {
@@ -141,7 +141,7 @@ function acceptance (t: Test, make: MakeArena): void {
     bounded(t, d, { connections: 2, writes: 3 })
     bounded(t, other, { connections: 1, writes: 1 })
 
-    r.set('\u0000e2ee', 'forged')
+    r.set('\u0000snap:base', 'forged')
     r.push()
     await r.until(() => r.resends >= 2, 'the original resends at once')
     const settled = r.resends
