@@ -12,7 +12,8 @@ export interface FuzzLink {
   send (text: string): void
   /** Frames may arrive at any time after this call, also during it. */
   onFrame (listen: (text: string) => void): void
-  onClose (listen: () => void): void
+  /** The server ended the connection; `why` goes into the report. Outside a restart that fails the run. */
+  onClose (listen: (why: string) => void): void
   close (): void
 }
 
@@ -50,6 +51,8 @@ interface World {
   /** Ids of every node that was ever written. */
   written: Set<string>
   trace: string[]
+  /** Why the server ended connections since the last look. */
+  lost: string[]
 }
 
 /**
@@ -58,7 +61,7 @@ interface World {
  * the same steps. Throws an error that carries seed and steps.
  */
 export async function fuzz ({ seed, server, blake3, room = 'fuzz', steps = 60 }: FuzzOptions): Promise<FuzzResult> {
-  const world: World = { random: createRandom(seed), server, blake3, room, members: [], written: new Set(), trace: [] }
+  const world: World = { random: createRandom(seed), server, blake3, room, members: [], written: new Set(), trace: [], lost: [] }
   populate(world)
   try {
     for (let i = 0; i < steps; i++) await step(world)
@@ -84,9 +87,9 @@ function createMember ({ blake3 }: World, seed: Uint8Array, nodes: Iterable<Uint
 
 const isConnected = (one: Member): boolean => one.link?.socket.readyState === 1
 
-function connect ({ server, room, random }: World, one: Member): void {
+function connect ({ server, room, random, lost }: World, one: Member): void {
   one.link?.cut()
-  const link = createRoughLink(server.open(one.peer.key))
+  const link = createRoughLink(server.open(one.peer.key), (why) => { lost.push(why) })
   one.link = link
   one.connection = connectPeer({ peer: one.peer, room, open: () => link.socket, chunk: random.pick([1024, 4096, 49_152]) })
 }
@@ -123,7 +126,14 @@ const DEEDS: readonly Deed[] = [
       Object.assign(one, createMember(world, one.seed, [...one.peer.nodes()]))
     }
   },
-  { below: 100, name: 'sees the server restart', run: ({ server }) => server.restart() }
+  {
+    below: 100,
+    name: 'sees the server restart',
+    async run ({ server, lost }) {
+      await server.restart()
+      lost.length = 0
+    }
+  }
 ]
 
 async function step (world: World): Promise<void> {
@@ -133,15 +143,22 @@ async function step (world: World): Promise<void> {
   const deed = DEEDS.find(({ below }) => dice < below) ?? DEEDS[0]
   await deed.run(world, members[at])
   trace.push(`${at} ${deed.name}, holds ${members[at].peer.size}`)
+  lookForLost(world)
+}
+
+function lookForLost ({ lost }: World): void {
+  if (lost.length > 0) throw new Error(`the server ended connections: ${lost.join(', ')}`)
 }
 
 /** Delivers everything in order until nothing is under way; a healthy server needs few rounds. */
-async function quiet ({ server, members }: World): Promise<void> {
+async function quiet (world: World): Promise<void> {
+  const { server, members } = world
   for (let round = 0; round < 50; round++) {
     let moved = 0
     for (const one of members) moved += one.link?.up(null) ?? 0
     await server.settle()
     for (const one of members) moved += one.link?.down(null) ?? 0
+    lookForLost(world)
     if (moved === 0) return
   }
   throw new Error('does not come to rest')
