@@ -56,9 +56,10 @@ function opening (socket: WebSocketLike): WebSocketLike {
   }
 }
 
-/** One test's clients in one arena. Reconnect delays run a hundred times faster than the originals'. */
+/** One test's clients in one arena, in a room of their own unless they say otherwise. Reconnect delays run a hundred times faster than the originals'. */
 export interface Scene {
   readonly arena: Arena
+  readonly room: string
   d (options?: Partial<DOptions>): DClient
   r (options?: Partial<ROptions>): RClient
   /** An honest peer, connected and in sync. */
@@ -67,18 +68,19 @@ export interface Scene {
   fill (count: number, room?: string): Promise<PeerConnection>
 }
 
-export const ROOM = 'plans'
+let rooms = 0
 const SPEED = 0.01
 
 export async function scene (t: Test, blake3: Blake3, make: MakeArena, options?: ArenaOptions): Promise<Scene> {
   const arena = await make(options)
+  const plans = `plans ${++rooms}`
   const ends: (() => void)[] = []
   t.teardown(async () => {
     for (const end of ends) end()
     await arena.close()
   })
   const clock = createTimers(SPEED)
-  const peer = async (room = ROOM, connected = createPeer({ blake3, seed: randomBytes(32) })): Promise<PeerConnection> => {
+  const peer = async (room = plans, connected = createPeer({ blake3, seed: randomBytes(32) })): Promise<PeerConnection> => {
     const connection = connectPeer({ peer: connected, room, open: () => arena.open(`${arena.url}/ws/${encodeURIComponent(room)}`), within: 20_000 })
     ends.push(() => { connection.close() })
     await connection.synced()
@@ -86,13 +88,14 @@ export async function scene (t: Test, blake3: Blake3, make: MakeArena, options?:
   }
   return {
     arena,
+    room: plans,
     d (changes) {
-      const client = createDClient({ blake3, serverUrl: arena.url, room: ROOM, open: arena.open, clock, ...changes })
+      const client = createDClient({ blake3, serverUrl: arena.url, room: plans, open: arena.open, clock, ...changes })
       ends.push(() => { client.disconnect() })
       return client
     },
     r (changes) {
-      const client = createRClient({ blake3, wsUrl: `${arena.url}/ws/runtime`, roomId: ROOM, open: arena.open, clock, ...changes })
+      const client = createRClient({ blake3, wsUrl: `${arena.url}/ws/runtime`, roomId: plans, open: arena.open, clock, ...changes })
       ends.push(() => { client.disconnect() })
       return client
     },
@@ -113,7 +116,7 @@ export async function barrier (client: DClient | RClient): Promise<void> {
 }
 
 /** Every client, and a peer that joins now, hold exactly `count` nodes, the same ones. */
-export async function agree (t: Test, set: Scene, clients: (DClient | RClient)[], count: number, room = ROOM): Promise<void> {
+export async function agree (t: Test, set: Scene, clients: (DClient | RClient)[], count: number, room = set.room): Promise<void> {
   const observer = await set.peer(room)
   await observer.until(() => observer.peer.size >= count, `${count} nodes at the server, seen ${observer.peer.size}`)
   for (const client of clients) {

@@ -7,6 +7,7 @@ import { scanPack } from '../../lib/protocol/pack.js'
 import { canonicalHash } from './canonical.js'
 import { type FuzzServer, fuzz } from './fuzz.js'
 import { createMiniServer } from './mini-server.js'
+import { roomServer } from './room-server.js'
 
 const blake3 = await loadBlake3()
 const vectors = JSON.parse(readFileSync(new URL('../vectors/vectors-public.json', import.meta.url), 'utf8')).derived
@@ -24,7 +25,7 @@ function miniServer (damage: (text: string) => string | null = (text) => text): 
           if (damaged !== null) socket.send(damaged)
         },
         onFrame: (listen) => { socket.addEventListener('message', ({ data }) => { listen(String(data)) }) },
-        onClose: (listen) => { socket.addEventListener('close', listen) },
+        onClose: (listen) => { socket.addEventListener('close', ({ code, reason }) => { listen(`${code} ${reason}`) }) },
         close: () => { socket.close() }
       }
     },
@@ -51,4 +52,10 @@ t.test('CL-16 a server that loses or forges anything is found out', async (t) =>
   let count = 0
   const losing = miniServer((text) => text.includes('"type":"pack"') && ++count % 5 === 0 ? null : text)
   await t.rejects(fuzz({ seed: 1, server: losing, blake3 }), /seed 1: .*(lacks|acknowledge|orphans)[^]*connects/)
+})
+
+t.test('CL-17 peers over the rooms of this server converge from every seed', async (t) => {
+  let nodes = 0
+  for (let seed = FIRST; seed < FIRST + SEEDS; seed++) nodes += (await fuzz({ seed, server: await roomServer(t), blake3 })).nodes
+  t.ok(nodes > SEEDS * 10, `${nodes} nodes in ${SEEDS} runs`)
 })

@@ -1,4 +1,5 @@
 import type { Blake3 } from '../../lib/protocol/blake3.js'
+import { toHex } from '../../lib/protocol/hex.js'
 import { type PeerConnection, connectPeer } from '../../lib/testing/connection.js'
 import { type Peer, createPeer } from '../../lib/testing/peer.js'
 import { canonicalHash } from './canonical.js'
@@ -11,7 +12,8 @@ export interface FuzzLink {
   send (text: string): void
   /** Frames may arrive at any time after this call, also during it. */
   onFrame (listen: (text: string) => void): void
-  onClose (listen: () => void): void
+  /** The server ended the connection; `why` goes into the report. Outside a restart that fails the run. */
+  onClose (listen: (why: string) => void): void
   close (): void
 }
 
@@ -40,96 +42,141 @@ interface Member { seed: Uint8Array, peer: Peer, connection: PeerConnection | nu
 
 const TIME = 1_700_000_000_000
 
+interface World {
+  random: Random
+  server: FuzzServer
+  blake3: Blake3
+  room: string
+  members: Member[]
+  /** Ids of every node that was ever written. */
+  written: Set<string>
+  trace: string[]
+  /** Why the server ended connections since the last look. */
+  lost: string[]
+}
+
 /**
  * Random edits by 3 to 8 peers over a server, with partitions, repeated and reordered packs, peer and server restarts; then everything is
  * healed, and all peers and a newcomer must hold every node that was ever written and agree on the canonical hash. The same seed takes
  * the same steps. Throws an error that carries seed and steps.
  */
-export async function fuzz (options: FuzzOptions): Promise<FuzzResult> {
-  const random = createRandom(options.seed)
-  const world = createWorld(options, random)
+export async function fuzz ({ seed, server, blake3, room = 'fuzz', steps = 60 }: FuzzOptions): Promise<FuzzResult> {
+  const world: World = { random: createRandom(seed), server, blake3, room, members: [], written: new Set(), trace: [], lost: [] }
+  populate(world)
   try {
-    for (let step = 0; step < (options.steps ?? 60); step++) await world.step()
-    return await world.finish()
+    for (let i = 0; i < steps; i++) await step(world)
+    const hash = await finish(world)
+    return { seed, peers: world.members.length, nodes: world.written.size, hash, trace: world.trace }
   } catch (error) {
-    throw new Error(`seed ${options.seed}: ${String(error)}\n${world.trace.join('\n')}`, { cause: error })
+    throw new Error(`seed ${seed}: ${String(error)}\n${world.trace.join('\n')}`, { cause: error })
   }
 }
 
-interface World { step (): Promise<void>, finish (): Promise<FuzzResult>, trace: string[] }
-
-function createWorld ({ seed, server, blake3, room = 'fuzz' }: FuzzOptions, random: Random): World {
-  const trace: string[] = []
-  const written = new Set<string>()
-  const newPeer = (peerSeed: Uint8Array, nodes: Iterable<Uint8Array> = []): Peer => createPeer({ blake3, seed: peerSeed, nodes, now: () => TIME })
-  const member = (peerSeed: Uint8Array): Member => ({ seed: peerSeed, peer: newPeer(peerSeed), connection: null, link: null })
-  const members: Member[] = []
+/** Now and then two members share a key, as two tabs do. */
+function populate (world: World): void {
+  const { random, members } = world
   for (let i = 3 + random.below(6); i > 0; i--) {
     const twin = members.length > 0 && random.chance(0.1)
-    members.push(member(twin ? random.pick(members).seed : random.bytes(32)))
+    members.push(createMember(world, twin ? random.pick(members).seed : random.bytes(32)))
   }
+}
 
-  const connect = (one: Member): void => {
-    one.link?.cut()
-    const link = createRoughLink(server.open(one.peer.key))
-    one.link = link
-    one.connection = connectPeer({ peer: one.peer, room, open: () => link.socket, chunk: random.pick([1024, 4096, 49_152]) })
-  }
-  const isConnected = (one: Member): boolean => one.link?.socket.readyState === 1
-  const edit = (one: Member): void => {
-    for (let burst = 1 + random.below(4); burst > 0; burst--) {
-      const ops = randomOps(random, one.peer)
-      const node = isConnected(one) && one.connection !== null ? one.connection.write(ops) : one.peer.write(ops)
-      written.add(Buffer.from(node.subarray(0, 32)).toString('hex'))
-    }
-  }
-  const restartPeer = (one: Member): void => {
-    one.link?.cut()
-    Object.assign(one, { peer: newPeer(one.seed, [...one.peer.nodes()]), connection: null, link: null })
-  }
+function createMember ({ blake3 }: World, seed: Uint8Array, nodes: Iterable<Uint8Array> = []): Member {
+  return { seed, peer: createPeer({ blake3, seed, nodes, now: () => TIME }), connection: null, link: null }
+}
 
-  async function step (): Promise<void> {
-    const at = random.below(members.length)
-    const one = members[at]
-    const dice = random.below(100)
-    const note = (text: string): void => { trace.push(`${at} ${text}`) }
-    if (dice < 35) { edit(one); note(`edits, now ${one.peer.size}`) } else if (dice < 60) {
-      note(`sends ${one.link?.up(random) ?? 0}`)
+const isConnected = (one: Member): boolean => one.link?.socket.readyState === 1
+
+function connect ({ server, room, random, lost }: World, one: Member): void {
+  one.link?.cut()
+  const link = createRoughLink(server.open(one.peer.key), (why) => { lost.push(why) })
+  one.link = link
+  one.connection = connectPeer({ peer: one.peer, room, open: () => link.socket, chunk: random.pick([1024, 4096, 49_152]) })
+}
+
+function edit ({ random, written }: World, one: Member): void {
+  for (let burst = 1 + random.below(4); burst > 0; burst--) {
+    const ops = randomOps(random, one.peer)
+    const node = isConnected(one) && one.connection !== null ? one.connection.write(ops) : one.peer.write(ops)
+    written.add(toHex(node.subarray(0, 32)))
+  }
+}
+
+interface Deed { below: number, name: string, run (world: World, one: Member): unknown }
+
+/** What may happen, with the upper end of its share of a hundred. */
+const DEEDS: readonly Deed[] = [
+  { below: 35, name: 'edits', run: edit },
+  {
+    below: 60,
+    name: 'sends',
+    async run ({ server, random }, one) {
+      one.link?.up(random)
       await server.settle()
-    } else if (dice < 82) note(`receives ${one.link?.down(random) ?? 0}`)
-    else if (dice < 87) { one.link?.cut(); note('is cut off') } else if (dice < 96) { connect(one); note('connects') } else if (dice < 99) { restartPeer(one); note('restarts') } else {
+    }
+  },
+  { below: 82, name: 'receives', run: ({ random }, one) => one.link?.down(random) },
+  { below: 87, name: 'is cut off', run: (_world, one) => one.link?.cut() },
+  { below: 96, name: 'connects', run: connect },
+  {
+    below: 99,
+    name: 'restarts',
+    run (world, one) {
+      one.link?.cut()
+      Object.assign(one, createMember(world, one.seed, [...one.peer.nodes()]))
+    }
+  },
+  {
+    below: 100,
+    name: 'sees the server restart',
+    async run ({ server, lost }) {
       await server.restart()
-      note('sees the server restart')
+      lost.length = 0
     }
   }
+]
 
-  /** Delivers everything in order until nothing is under way; a healthy server needs few rounds. */
-  async function quiet (): Promise<void> {
-    for (let round = 0; round < 50; round++) {
-      let moved = 0
-      for (const one of members) moved += one.link?.up(null) ?? 0
-      await server.settle()
-      for (const one of members) moved += one.link?.down(null) ?? 0
-      if (moved === 0) return
-    }
-    throw new Error('does not come to rest')
-  }
+async function step (world: World): Promise<void> {
+  const { random, members, trace } = world
+  const at = random.below(members.length)
+  const dice = random.below(100)
+  const deed = DEEDS.find(({ below }) => dice < below) ?? DEEDS[0]
+  await deed.run(world, members[at])
+  trace.push(`${at} ${deed.name}, holds ${members[at].peer.size}`)
+  lookForLost(world)
+}
 
-  async function finish (): Promise<FuzzResult> {
-    for (const one of members) if (!isConnected(one)) connect(one)
-    await quiet()
-    const newcomer = member(random.bytes(32))
-    members.push(newcomer)
-    connect(newcomer)
-    await quiet()
-    const hash = canonicalHash(newcomer.peer.nodes(), blake3)
-    members.forEach((one, i) => { check(i, one, written, hash, blake3) })
-    for (const one of members) one.link?.cut()
+function lookForLost ({ lost }: World): void {
+  if (lost.length > 0) throw new Error(`the server ended connections: ${lost.join(', ')}`)
+}
+
+/** Delivers everything in order until nothing is under way; a healthy server needs few rounds. */
+async function quiet (world: World): Promise<void> {
+  const { server, members } = world
+  for (let round = 0; round < 50; round++) {
+    let moved = 0
+    for (const one of members) moved += one.link?.up(null) ?? 0
     await server.settle()
-    return { seed, peers: members.length, nodes: written.size, hash, trace }
+    for (const one of members) moved += one.link?.down(null) ?? 0
+    lookForLost(world)
+    if (moved === 0) return
   }
+  throw new Error('does not come to rest')
+}
 
-  return { step, finish, trace }
+async function finish (world: World): Promise<string> {
+  const { members, random, server, blake3 } = world
+  for (const one of members) if (!isConnected(one)) connect(world, one)
+  await quiet(world)
+  const newcomer = createMember(world, random.bytes(32))
+  members.push(newcomer)
+  connect(world, newcomer)
+  await quiet(world)
+  const hash = canonicalHash(newcomer.peer.nodes(), blake3)
+  members.forEach((one, i) => { check(i, one, world.written, hash, blake3) })
+  for (const one of members) one.link?.cut()
+  await server.settle()
+  return hash
 }
 
 function check (index: number, { peer, connection }: Member, written: ReadonlySet<string>, hash: string, blake3: Blake3): void {

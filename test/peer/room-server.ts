@@ -3,15 +3,16 @@ import { memoryNodes } from '../../lib/store/memory-nodes.js'
 import { createTestServer } from '../room/harness.js'
 import type { FuzzLink, FuzzServer } from './fuzz.js'
 
-interface Open { packs: number, acks: number, waits: boolean, end: () => void }
+interface Open { packs: number, acks: number, waits: boolean, end: (why: string) => void }
 
 /** Turns of the event loop without a frame after which a server with nothing left to answer is taken to be at rest. */
 const STILL = 4
 const MOST_TURNS = 5000
 
 /** Real rooms, verifier and memory store without a network; a restart opens new rooms over the same store. */
-export function roomServer (t: Test): FuzzServer {
+export async function roomServer (t: Test): Promise<FuzzServer> {
   const store = memoryNodes()
+  await store.open()
   let { server, clock } = createTestServer(t, { store })
   const open = new Set<Open>()
   let frames = 0
@@ -19,7 +20,7 @@ export function roomServer (t: Test): FuzzServer {
   function connect (): FuzzLink {
     const state: Open = { packs: 0, acks: 0, waits: false, end: () => {} }
     let onFrame = (_text: string): void => {}
-    let onClose = (): void => {}
+    let onClose = (_why: string): void => {}
     const hear = (text: string): void => {
       frames++
       if (text.startsWith('{"type":"pack-ack"')) state.acks++
@@ -33,14 +34,14 @@ export function roomServer (t: Test): FuzzServer {
           done()
         })
       },
-      close: () => { state.end() },
-      terminate: () => { state.end() },
+      close: (code, reason) => { state.end(`${code} ${reason}`) },
+      terminate: () => { state.end('terminated') },
       ping () {},
       pause () {},
       resume () {}
     }, { room: 'fuzz', address: '10.0.0.1', request: null })
-    state.end = () => {
-      if (open.delete(state)) onClose()
+    state.end = (why) => {
+      if (open.delete(state)) onClose(why)
     }
     open.add(state)
     return {
@@ -74,7 +75,7 @@ export function roomServer (t: Test): FuzzServer {
     open: connect,
     settle,
     async restart () {
-      for (const link of [...open]) link.end()
+      for (const link of [...open]) link.end('restart')
       await server.rooms.drain()
       ;({ server, clock } = createTestServer(t, { store }))
     }

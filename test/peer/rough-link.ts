@@ -37,7 +37,7 @@ function takeSome (queue: string[], random: Random | null): string[] {
   return delivered
 }
 
-export function createRoughLink (link: FuzzLink): RoughLink {
+export function createRoughLink (link: FuzzLink, lost: (why: string) => void): RoughLink {
   const listeners: Record<string, Listener[]> = {}
   const upward: string[] = []
   const downward: string[] = []
@@ -52,7 +52,10 @@ export function createRoughLink (link: FuzzLink): RoughLink {
     emit('close', { code, reason: '' })
   }
   link.onFrame((text) => { if (state === 1) downward.push(text) })
-  link.onClose(() => { end(1006) })
+  link.onClose((why) => {
+    if (state === 1) lost(why)
+    end(1006)
+  })
   const cut = (): void => {
     if (state === 3) return
     end(1006)
