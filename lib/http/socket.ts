@@ -63,7 +63,8 @@ function adapt (socket: WebSocket): Socket {
     send (frames, written) {
       stream?.cork()
       for (let i = 0; i < frames.length - 1; i++) socket.send(frames[i], { binary: false })
-      socket.send(frames[frames.length - 1], { binary: false }, written)
+      // A stream reports success as null.
+      socket.send(frames[frames.length - 1], { binary: false }, (error) => written(error ?? undefined))
       stream?.uncork()
     },
     close: (code, reason) => socket.close(code, reason),

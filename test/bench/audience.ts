@@ -22,7 +22,7 @@ export async function gather (place: Place, observers: number): Promise<Audience
     },
     onEnd
   }))
-  const writer = await visit(place, 0, [], { onFrame () {}, onEnd })
+  const writer = await visit(place, 0, [], { onFrame: (head) => { nodesIn(head) }, onEnd })
   return {
     writer,
     size: observers,

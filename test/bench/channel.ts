@@ -15,7 +15,7 @@ export interface Channel {
 }
 
 export interface Listeners {
-  /** A text frame is complete: its first bytes (at most HEAD of them, valid during the call) and its length. */
+  /** A text frame is complete: its first bytes (at most HEAD of them) and its length. What this throws ends the connection. */
   onFrame (head: Buffer, length: number): void
   /** Everything that arrived at once has been handed over. */
   onBatch? (): void
@@ -53,12 +53,17 @@ export function openChannel (port: number, path: string, listeners: Listeners): 
     upgrade(socket, path, (rest) => {
       const parse = createParser(socket, listeners, end)
       before = socket.bytesRead - rest.length
-      socket.on('data', (chunk: Buffer) => {
-        parse(chunk)
-        listeners.onBatch?.()
-      })
+      const take = (chunk: Buffer): void => {
+        try {
+          parse(chunk)
+          listeners.onBatch?.()
+        } catch (error) {
+          end(error as Error)
+        }
+      }
+      socket.on('data', take)
       resolve(channel)
-      if (rest.length > 0) parse(rest)
+      if (rest.length > 0) take(rest)
     }, reject)
   })
 }

@@ -7,7 +7,7 @@ import type { Signer } from '../../lib/protocol/crypto.js'
 import { encodeNode, encodeTransaction, nodeId, scanNode } from '../../lib/protocol/node.js'
 import type { Op } from '../../lib/protocol/op.js'
 import { cursor } from '../../lib/protocol/postcard.js'
-import { seedSigner } from '../../lib/testing/keys.js'
+import { createSigner } from '../../lib/crypto/ed25519.js'
 
 /** Encoded nodes, one after the other; node `i` ends at `ends[i]`. */
 export interface Corpus { bytes: Uint8Array, ends: Uint32Array }
@@ -67,7 +67,7 @@ export function opsOf (kind: Kind, author: Uint8Array): Chain['opsOf'] {
 
 /** The signer of the n-th author. */
 export function authorKey (n: number): Signer {
-  return seedSigner(Uint8Array.from({ length: 32 }, (_, i) => n >>> (8 * (i & 3)) ^ i))
+  return createSigner(Uint8Array.from({ length: 32 }, (_, i) => n >>> (8 * (i & 3)) ^ i))
 }
 
 /** Signs with filler: for nodes that go straight into a store, which is trusted for signatures. */

@@ -17,22 +17,24 @@ export async function stampede ({ place, rooms, perRoom, nodes, window }: Crowd,
   const done = new Promise<void>((resolve, reject) => { finish = resolve; fail = reject })
   done.catch(() => {})
   const starts: Array<() => void> = []
+  let begun = false
 
   async function member (i: number): Promise<Channel> {
     const frames = packFrames(corpus, i * nodes, (i + 1) * nodes, 1)
     let sent = 0
     let seen = 0
+    let channel: Channel | null = null
     const flow = (): void => {
       const to = Math.min(nodes, Math.floor(seen / (perRoom - 1)) + window)
-      if (to > sent) channel.write(framesBetween(frames, sent, to))
+      if (to > sent) channel?.write(framesBetween(frames, sent, to))
       sent = Math.max(sent, to)
     }
-    const channel = await visit({ ...place, room: `${place.room}-${i % rooms}` }, i, [], {
+    channel = await visit({ ...place, room: `${place.room}-${i % rooms}` }, i, [], {
       onFrame (head) {
         seen += nodesIn(head)
         if (seen === nodes * (perRoom - 1) && --left === 0) finish()
       },
-      onBatch: () => flow(),
+      onBatch () { if (begun) flow() },
       onEnd: (reason) => fail(reason)
     })
     starts.push(flow)
@@ -41,6 +43,7 @@ export async function stampede ({ place, rooms, perRoom, nodes, window }: Crowd,
 
   const channels = await each(rooms * perRoom, member)
   const start = performance.now()
+  begun = true
   for (const begin of starts) begin()
   await done
   const seconds = (performance.now() - start) / 1000

@@ -30,6 +30,7 @@ export function framesBetween ({ bytes, ends }: Frames, from: number, to: number
 
 const PACK = '{"type":"pack",'
 const ACK = '{"type":"pack-ack",'
+const ERROR = '{"type":"error",'
 const NODES = Buffer.from('"nodes":"')
 
 const startsWith = (head: Buffer, text: string): boolean => {
@@ -37,9 +38,12 @@ const startsWith = (head: Buffer, text: string): boolean => {
   return true
 }
 
-/** How many nodes a frame brings; 0 for a frame that is no pack. */
+/** How many nodes a frame brings; 0 for a frame that is no pack. Throws for an error: a bench of refusals measures nothing. */
 export function nodesIn (head: Buffer): number {
-  if (!startsWith(head, PACK)) return 0
+  if (!startsWith(head, PACK)) {
+    if (startsWith(head, ERROR)) throw new Error(head.toString())
+    return 0
+  }
   const at = head.indexOf(NODES)
   const bytes = Buffer.from(head.toString('latin1', at + NODES.length, at + NODES.length + 8), 'base64')
   let count = 0
@@ -50,10 +54,10 @@ export function nodesIn (head: Buffer): number {
   return count
 }
 
-/** How many nodes a `pack-ack` accepts; 0 for other frames. Throws for a refusal or an error: a bench of refusals measures nothing. */
+/** How many nodes a `pack-ack` accepts; 0 for other frames. Throws for a refusal or an error. */
 export function acceptedBy (head: Buffer): number {
   if (!startsWith(head, ACK)) {
-    if (startsWith(head, '{"type":"error"')) throw new Error(head.toString())
+    if (startsWith(head, ERROR)) throw new Error(head.toString())
     return 0
   }
   const text = head.toString('latin1')

@@ -97,7 +97,7 @@ export function commands () {
 
     /** Opens sessions that stay and do nothing; with `apart` each in a room of its own. */
     async sit ({ place, sessions, apart }: { place: Place, sessions: number, apart: boolean }): Promise<void> {
-      const idle = { onFrame () {}, onEnd (reason: Error) { throw reason } }
+      const idle = { onFrame: (head: Buffer) => { nodesIn(head) }, onEnd (reason: Error) { throw reason } }
       sitting.push(...await each(sessions, async (i) => await visit(apart ? { ...place, room: `${place.room}-${i}` } : place, i + 1, [], { ...idle })))
     },
 
@@ -140,7 +140,7 @@ async function relayed ({ place, perPack, packsInFlight }: Ingest, frames: Frame
     },
     onEnd
   })
-  const channel = await visit(place, 0, [], { onFrame () {}, onEnd })
+  const channel = await visit(place, 0, [], { onFrame: (head) => { nodesIn(head) }, onEnd })
   const start = performance.now()
   pusher = createPusher(channel, frames, perPack * packsInFlight)
   await pusher.done
