@@ -4,7 +4,7 @@ import type { FastifyInstance, FastifyPluginAsync } from 'fastify'
 import { IBF_KEYS } from './dag/ibf.js'
 import { MST_KEYS } from './dag/mst-hash.js'
 import { createSigner, generateSeed } from './crypto/ed25519.js'
-import { loadServerKey } from './crypto/key.js'
+import { loadSeed } from './crypto/key.js'
 import { createVerifier } from './crypto/verifier.js'
 import { blobRoutes } from './http/blobs.js'
 import { socketRoutes } from './http/socket.js'
@@ -92,7 +92,7 @@ async function createServer (app: FastifyInstance, options: ParsedOptions): Prom
 }
 
 async function seedOf ({ key, data }: ParsedOptions): Promise<Uint8Array> {
-  return bytesOf(key) ?? (data === undefined ? generateSeed() : await loadServerKey(data))
+  return bytesOf(key) ?? (data === undefined ? generateSeed() : await loadSeed(data))
 }
 
 function bytesOf (value: Uint8Array | string | undefined): Uint8Array | null {

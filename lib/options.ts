@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import type { FastifyRequest } from 'fastify'
-import { Limits } from './room/limits.js'
+import type { BlobAuthorize } from './http/blobs.js'
+import { limitsSchema } from './room/limits.js'
 import type { Action, Asker, Awaitable, Identity, Refusal } from './room/rights.js'
 import type { Hello } from './room/server.js'
 import type { BlobStore } from './store/blob-store.js'
@@ -18,9 +19,8 @@ const store = <Type>(methods: string[]) => z.custom<Type>(
 const BlobsHttp = z.strictObject({
   /** A bearer token that every blob request must carry; none = anonymous. */
   token: z.string().min(1).optional(),
-  /** Asked before a blob is read or written over HTTP; `{ refused: text }` answers 401. */
-  authorize: functionOf<(request: FastifyRequest, action: { op: 'get' | 'head' | 'put' | 'url' | 'uploaded', hash: string }) =>
-  Awaitable<true | Refusal>>().optional()
+  /** Asked before a blob is read or written over HTTP; true lets it through, `{ code, message }` refuses with that code's status. */
+  authorize: functionOf<BlobAuthorize>().optional()
 })
 
 /** Every option of the plugin. All are optional; unknown names and wrong values are refused at registration. */
@@ -48,13 +48,13 @@ export const Options = z.strictObject({
   /** The blob routes; false = none. */
   blobsHttp: z.union([z.literal(false), BlobsHttp]).default({}),
   /** Every bound of the server. */
-  limits: Limits.default(Limits.parse({})),
+  limits: limitsSchema.default(limitsSchema.parse({})),
   /** Threads that verify signatures. */
   verifyThreads: z.number().int().min(1).max(64).optional()
 })
 
 /** What a host passes to `register`. */
-export type NodalmergeOptions = z.input<typeof Options>
+export type NodalmergeOptions = Omit<z.input<typeof Options>, 'prefix'> & { prefix?: string }
 export type ParsedOptions = z.output<typeof Options>
 
 /** Checks what the host passed. Throws TypeError for a wrong type, RangeError for a wrong value; the message names the option. */

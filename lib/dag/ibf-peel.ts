@@ -1,4 +1,3 @@
-import { equalBytes } from '../protocol/bytes.js'
 import {
   CELLS, type Filter, type IdHashes, type Width, cellChecksum, cellId, enterId, isZero
 } from './ibf.js'
@@ -30,7 +29,8 @@ export function peelByCount (diff: Filter, width: Width, hashes: IdHashes): Diff
 /**
  * The better decoder of a peer that can look ids up (spec/session-protocol.md §1.8): any cell whose checksum matches is peeled, and
  * whether the id is `held` tells the side. An id that enters one cell twice can then no longer lend its neighbour a wrong sign. Only
- * cells that changed are looked at again. Null when the difference cannot be read off. Consumes `diff`.
+ * cells that changed are looked at again. Null when the difference cannot be read off. A crafted filter may show an id twice.
+ * Consumes `diff`.
  */
 export function peelByMembership (diff: Filter, width: Width, hashes: IdHashes, held: (id: Uint8Array) => boolean): Difference | null {
   const found: Difference = { onlySelf: [], onlyOther: [] }
@@ -42,7 +42,6 @@ export function peelByMembership (diff: Filter, width: Width, hashes: IdHashes, 
     if (++peeled === MAX_PASSES) return null
     const self = held(id)
     const side = self ? found.onlySelf : found.onlyOther
-    if (side.some((other) => equalBytes(other, id))) return null
     side.push(id)
     const measured = hashes.measure(id)
     enterId(diff, measured, width, self ? -1 : 1)

@@ -98,15 +98,25 @@ function markNew (t: Tree): void {
 
 function * settle (t: Tree): Generator<void, Uint8Array> {
   markNew(t)
-  const depth = Math.max(0, Math.ceil(Math.log(t.dag.size / SETTLE_SLICE) / Math.log(16)))
-  for (let number = 0; t.levels[0].states[0] === STALE && number < 16 ** depth; number++) {
-    if (t.levels[depth].states[number] !== STALE) continue
-    resolve(t, depth, number)
-    yield
-    markNew(t)
-  }
+  const slices = Math.max(0, Math.ceil(Math.log(t.dag.size / SETTLE_SLICE) / Math.log(16)))
+  if (slices > 0 && t.levels[0].states[0] === STALE) yield * settleBelow(t, slices, 0, 0)
   resolve(t, 0, 0)
   return hashAt(t, 0, 0).slice()
+}
+
+/** Goes down to the stale paths of the length `slices`, each of which has few enough ids to be hashed at once. */
+function * settleBelow (t: Tree, slices: number, depth: number, number: number): Generator<void, void> {
+  const { states } = t.levels[depth + 1]
+  for (let child = number * 16; child < number * 16 + 16; child++) {
+    if (states[child] !== STALE) continue
+    if (depth + 1 < slices) {
+      yield * settleBelow(t, slices, depth + 1, child)
+    } else {
+      resolve(t, slices, child)
+      yield
+      markNew(t)
+    }
+  }
 }
 
 /** Makes the hash of a kept path valid and returns its state. */

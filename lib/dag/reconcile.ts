@@ -43,7 +43,7 @@ export function * reconcile (held: Held, claim: Claim): Generator<void, Reconcil
   if (yield * equal(held, claim)) return { via: 'equal', size: dag.size, missing: NONE, wanted: [] }
   const exact = claim.heads.every((head) => dag.indexOf(head) >= 0) && (claim.heads.length > 0 || !claim.known?.length)
   const difference = exact ? null : yield * readOff(held, claim)
-  const size = difference?.size ?? dag.size
+  const size = dag.size
   const missing = yield * cut(dag, size, claim.heads)
   if (difference !== null) {
     const accepted: Ranges | null = yield * within(dag, difference.onlySelf, missing)
@@ -55,16 +55,16 @@ export function * reconcile (held: Held, claim: Claim): Generator<void, Reconcil
   return { via: 'known', size, missing: yield * subtractIds(dag, missing, size, known), wanted }
 }
 
-/** Step 1: equal roots mean equal histories. */
+/** Step 1: equal roots mean equal histories. Nodes that come while the tree is hashed change its root too. */
 function * equal (held: Held, claim: Claim): Generator<void, boolean> {
   if (claim.root == null || !equalBytes(claim.root, held.dag.root())) return false
   if (claim.mstRoot == null || held.trie === undefined) return true
   const mstRoot = yield * held.trie.settle()
-  return equalBytes(claim.mstRoot, mstRoot) && equalBytes(claim.root, held.dag.root())
+  return equalBytes(claim.mstRoot, mstRoot)
 }
 
 /** Step 3: the difference of the filters, if either width gives one that does not contradict what is held. Not interrupted once read. */
-function * readOff (held: Held, claim: Claim): Generator<void, Difference & { size: number } | null> {
+function * readOff (held: Held, claim: Claim): Generator<void, Difference | null> {
   const theirs = claim.filter == null ? null : readable(claim.filter)
   if (theirs === null) return null
   yield * feedFilters(held.filters, held.dag)
@@ -72,7 +72,7 @@ function * readOff (held: Held, claim: Claim): Generator<void, Difference & { si
   const holds = (id: Uint8Array): boolean => dag.indexOf(id) >= 0
   for (const width of ['wide', 'narrow'] as const) {
     const difference = peelByMembership(subtract(filters[width], theirs), width, filters.hashes, holds)
-    if (difference !== null) return { ...difference, size: dag.size }
+    if (difference !== null) return difference
   }
   return null
 }

@@ -47,13 +47,13 @@ export function * only (dag: Dag, ids: Iterable<Uint8Array>): Generator<void, Ra
   return held.build()
 }
 
-/** One bit per node: bounded by what the room holds, however long the list is. */
+/** One bit per node: bounded by what the room holds, however long the list is. Nodes that came since fall outside. */
 function * markIds (dag: Dag, size: number, ids: Iterable<Uint8Array>): Generator<void, Uint32Array> {
   const marks = new Uint32Array((size + 31) >>> 5)
   let left = SLICE
   for (const id of ids) {
     const index = dag.indexOf(id)
-    if (index >= 0 && index < size) marks[index >>> 5] |= 1 << (index & 31)
+    if (index >= 0) marks[index >>> 5] |= 1 << (index & 31)
     if (--left > 0) continue
     yield
     left = SLICE

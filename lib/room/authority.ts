@@ -1,7 +1,7 @@
 import { NodalmergeError } from '../errors.js'
 import { verifyOne } from '../crypto/ed25519.js'
 import { fromHex } from '../protocol/hex.js'
-import { verifyToken } from '../protocol/token.js'
+import { type Grant, verifyToken } from '../protocol/token.js'
 import { type Identity, isRefusal } from './rights.js'
 import type { Hello, Server } from './server.js'
 
@@ -17,7 +17,7 @@ export async function authorityOf (server: Server, room: string, hello: Hello, r
   const capabilities = new Set(identity?.capabilities ?? [])
   const state = await server.rooms.state(room)
   const roomKey = state.key === null ? null : fromHex(state.key, 32)
-  const token = roomKey === null ? operatorToken(server, room, hello) : roomToken(server, room, hello, roomKey)
+  const token = roomKey === null ? await operatorToken(server, room, hello) : await roomToken(server, room, hello, roomKey)
   for (const capability of token?.caps ?? []) capabilities.add(capability)
   const deadlines = [identity?.expiresAt?.getTime(), token === null ? undefined : token.expiry * 1000].filter((at) => at !== undefined)
   return { identity, capabilities, expiresAt: deadlines.length === 0 ? null : Math.min(...deadlines) }
@@ -30,28 +30,21 @@ async function identify (server: Server, hello: Hello, request: unknown): Promis
   return answer
 }
 
-interface Granted { caps: readonly string[], expiry: number }
-
-function roomToken (server: Server, room: string, hello: Hello, key: Uint8Array): Granted {
-  try {
-    return verifyWith(server, room, hello, key)
-  } catch (refusal) {
-    const byOperator = operatorToken(server, room, hello)
-    if (byOperator !== null) return byOperator
-    throw refusal
-  }
+async function roomToken (server: Server, room: string, hello: Hello, key: Uint8Array): Promise<Grant> {
+  const answer = await verifyWith(server, room, hello, key)
+  if (!(answer instanceof NodalmergeError)) return answer
+  const byOperator = await operatorToken(server, room, hello)
+  if (byOperator === null) throw answer
+  return byOperator
 }
 
 /** In an open room an operator's token gives capabilities, not admission: one that does not verify is not looked at (§5.0). */
-function operatorToken (server: Server, room: string, hello: Hello): Granted | null {
+async function operatorToken (server: Server, room: string, hello: Hello): Promise<Grant | null> {
   if (server.operatorKey === null || hello.token === undefined) return null
-  try {
-    return verifyWith(server, room, hello, server.operatorKey)
-  } catch {
-    return null
-  }
+  const answer = await verifyWith(server, room, hello, server.operatorKey)
+  return answer instanceof NodalmergeError ? null : answer
 }
 
-function verifyWith (server: Server, room: string, hello: Hello, roomKey: Uint8Array): Granted {
-  return verifyToken({ token: hello.token, room, roomKey, pubkey: hello.pubkey, nowMs: server.clock.now(), verify: verifyOne })
+function verifyWith (server: Server, room: string, hello: Hello, key: Uint8Array): Promise<Grant | NodalmergeError> {
+  return verifyToken(hello.token, { room, pubkey: hello.pubkey, key, now: Math.floor(server.clock.now() / 1000), verify: verifyOne })
 }

@@ -16,7 +16,7 @@ const REDIRECTS_REMEMBERED = 1_000
 /** `blob-upload` (§3.1): stores what hashes to its name, tells everybody what was stored and the uploader what was not. */
 export async function blobUpload (session: Session, room: Room, message: Of<'blob-upload'>): Promise<void> {
   const stored: string[] = []
-  for (const { hash, data } of message.blobs) {
+  for (const { hash, data } of message.blobs ?? []) {
     try {
       stored.push(await storeOne(session, room, hash, data))
     } catch (error) {

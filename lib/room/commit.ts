@@ -107,7 +107,7 @@ export function createCommitter<Entry extends { bytes: Uint8Array }> (store: Nod
   return {
     submit,
     async idle () {
-      while (running !== null) await running
+      for (let work = running; work !== null; work = running) await work
       await settling
     }
   }

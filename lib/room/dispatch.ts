@@ -6,7 +6,6 @@ import { acknowledge } from './acknowledge.js'
 import { setPolicy, setRoomKey } from './admin.js'
 import { blobRequest, blobUpload, blobUploaded, requestUpload } from './blobs.js'
 import { mstDone, mstRequest, request, subscribe } from './history.js'
-import { checkLease } from './presence.js'
 import type { Room } from './room.js'
 import type { Session } from './session.js'
 import { signal } from './signal.js'
@@ -55,9 +54,8 @@ async function pack (session: Session, room: Room, message: Of<'pack'>): Promise
 }
 
 function presence (session: Session, room: Room, message: Of<'presence' | 'presence-set'>, named: boolean): void {
-  checkLease(message.ttl_ms, message.now_unix_ms)
   if (JSON.stringify(message.data).length > session.server.limits.presenceBytes) {
     throw new NodalmergeError('reject.protocol_message_too_large')
   }
-  room.presence.set(session, { data: message.data, ttlMs: typeof message.ttl_ms === 'number' ? message.ttl_ms : null }, named)
+  room.presence.set(session, { data: message.data, ttlMs: message.ttl_ms ?? null }, named)
 }

@@ -4,7 +4,6 @@ import type { Signer } from '../protocol/crypto.js'
 import type { Op } from '../protocol/op.js'
 import { encodePack } from '../protocol/pack.js'
 import { fromHex, toHex } from '../protocol/hex.js'
-import { type Document, createDocument } from '../state/document.js'
 import { isPublicKey } from '../crypto/ed25519.js'
 import type { RoomState, StoredPolicy } from '../store/node-store.js'
 import { createLane } from './lane.js'
@@ -25,8 +24,6 @@ export interface RoomHandle {
   append (ops: readonly Op[], options?: { as?: Signer }): Promise<string>
   /** Every node in the order of acceptance. */
   nodes (): AsyncIterable<SignedNode>
-  /** The resolved state: maps, lists and texts of all nodes accepted so far. */
-  state (): Promise<Document>
   /** The room's lock and policy. */
   rights (): Promise<RoomState>
   /** Locks the room: from now on a hello needs a token under this Ed25519 public key (32 bytes or 64 hexadecimal digits). */
@@ -61,11 +58,6 @@ export function createHandle (server: Server, id: string): RoomHandle {
     },
     async * nodes () {
       for await (const node of walk(await open())) yield readNode(node)
-    },
-    async state () {
-      const document = createDocument()
-      for await (const node of walk(await open())) document.applyView(node)
-      return document
     },
     rights: async () => (await open()).state,
     async lock (key) {

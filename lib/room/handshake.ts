@@ -1,6 +1,6 @@
 import { NodalmergeError } from '../errors.js'
 import { type Claim, type Reconciled, reconcile } from '../dag/reconcile.js'
-import { negotiate } from '../protocol/caps.js'
+import { DEFAULT_CAPS, negotiateCaps } from '../protocol/caps.js'
 import { parseMessage } from '../protocol/message.js'
 import { fromBase64 } from '../protocol/base64.js'
 import { fromHex, fromHexList, toHex } from '../protocol/hex.js'
@@ -28,8 +28,9 @@ export async function greet (session: Session, text: string): Promise<void> {
   let hello: Hello
   try {
     hello = readHello(text, server.limits.helloBytes)
-  } catch {
-    return session.refuse(new NodalmergeError('unauthorized.hello_expected'), 'expected hello')
+  } catch (error) {
+    const told = error instanceof NodalmergeError && error.message !== 'invalid JSON' ? error : new NodalmergeError('unauthorized.hello_expected')
+    return session.refuse(told, told.message)
   }
   try {
     await welcome(session, hello)
@@ -52,13 +53,13 @@ async function turnAway (session: Session, hello: Hello, error: NodalmergeError)
   if (!error.code.startsWith('unauthorized.')) return session.refuse(error, error.message)
   const delay = server.patience.strain(`${session.arrival.address} ${hello.pubkey}`)
   if (delay > 0) await new Promise<void>((resolve) => server.clock.after(delay, resolve))
-  await session.refuse(new NodalmergeError(error.code, `auth: ${error.message}`), 'auth failed', AUTH_FAILED)
+  await session.refuse(new NodalmergeError(error.code, error.message.startsWith('auth: ') ? error.message : `auth: ${error.message}`), 'auth failed', AUTH_FAILED)
 }
 
 async function welcome (session: Session, hello: Hello): Promise<void> {
   const { server, arrival } = session
   if (hello.pubkey.toLowerCase() === toHex(server.signer.publicKey)) throw new NodalmergeError('unauthorized.reserved_identity')
-  const roomId = arrival.room ?? hello.room
+  const roomId = arrival.room ?? hello.room ?? ''
   const authority = await authorityOf(server, roomId, hello, arrival.request)
   server.patience.forget(`${arrival.address} ${hello.pubkey}`)
   const room = await within(server, server.rooms.open(roomId))
@@ -100,11 +101,11 @@ function within (server: Server, room: Promise<Room>): Promise<Room> {
 
 function settle (session: Session, hello: Hello, room: Room, authority: Authority): Terms {
   const { server, arrival } = session
-  const peer: Peer = { pubkey: hello.pubkey, peerId: hello.peer_id ?? hello.pubkey, peerType: hello.peer_type ?? 'ui' }
+  const peer: Peer = { pubkey: hello.pubkey, peerId: hello.peer_id ?? hello.pubkey, peerType: hello.peer_type }
   return {
     room,
     peer,
-    caps: negotiate(hello.caps, { direct: server.blobs.manifest.presign }),
+    caps: negotiateCaps({ ...DEFAULT_CAPS, supports_direct_blob_io: server.blobs.manifest.presign }, hello.caps),
     offeredDirect: hello.caps.supports_direct_blob_io,
     ext: EXTENSIONS.filter((name) => hello.client?.ext.includes(name) === true),
     capabilities: authority.capabilities,

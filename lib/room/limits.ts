@@ -8,7 +8,7 @@ const MIB = 1 << 20
  * Every bound of the server, by name and unit. A rate of 0 switches that rate off. Sizes are bytes, times are milliseconds.
  * Defaults follow spec/session-protocol.md §6 where it recommends one.
  */
-export const Limits = z.strictObject({
+export const limitsSchema = z.strictObject({
   /** Milliseconds from the upgrade to the first frame, and for loading the room after it. */
   helloTimeoutMs: atLeastOne(15_000),
   /** Size of a hello frame. */
@@ -78,4 +78,4 @@ export const Limits = z.strictObject({
   idleMs: count(300_000)
 })
 
-export type Limits = z.output<typeof Limits>
+export type Limits = z.output<typeof limitsSchema>

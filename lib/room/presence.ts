@@ -1,10 +1,9 @@
-import { NodalmergeError } from '../errors.js'
 import type { Clock } from './clock.js'
 import { frame } from './frame.js'
 import type { Room } from './room.js'
 import type { Session } from './session.js'
 
-/** What a `presence` or `presence-set` message says; lease fields are null when absent, undefined when unreadable. */
+/** What a `presence` or `presence-set` message says; without a lease `ttlMs` is null. */
 export interface PresenceUpdate { data: unknown, ttlMs: number | null }
 
 /** The newest presence value of every session of a room. Never stored; not filtered; self-exclusion is by connection (design §5 row 19). */
@@ -60,20 +59,4 @@ export function createPresence (room: Room, clock: Clock): PresenceBoard {
       if (entry !== undefined) drop(entry, 'leave')
     }
   }
-}
-
-/**
- * Checks the lease fields of a presence message in the published order and with the published texts (spec/session-protocol.md §4.1).
- * Absent fields are undefined; a present null is as wrong as any other value that is not a number.
- */
-export function checkLease (ttl: unknown, now: unknown): void {
-  const whole = (value: unknown, least: number): boolean => Number.isInteger(value) && Number(value) >= least
-  const wrong = ttl !== undefined && !whole(ttl, 1)
-    ? 'ttl_ms_must_be_positive_u64'
-    : now !== undefined && !whole(now, 0)
-      ? 'now_unix_ms_must_be_u64'
-      : ttl !== undefined && now === undefined
-        ? 'ttl_ms_requires_now_unix_ms'
-        : now !== undefined && ttl === undefined ? 'now_unix_ms_requires_ttl_ms' : null
-  if (wrong !== null) throw new NodalmergeError('reject.presence_lease_invalid', `reject.presence_lease_invalid:${wrong}`)
 }

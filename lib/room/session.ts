@@ -1,6 +1,6 @@
 import { type Code, NodalmergeError, REASONS } from '../errors.js'
 import { type NodeView, authorOf, everyKey } from '../protocol/node.js'
-import type { Caps } from '../protocol/caps.js'
+import type { SessionCaps } from '../protocol/caps.js'
 import { type ClientMessage, parseMessage } from '../protocol/message.js'
 import { toHex } from '../protocol/hex.js'
 import { utf8Decode } from '../protocol/postcard.js'
@@ -28,7 +28,7 @@ export interface Arrival { room: string | null, address: string, request: unknow
 export interface Terms {
   room: Room
   peer: Peer
-  caps: Caps
+  caps: SessionCaps
   /** The client offered direct blob transfers, whether or not the store can presign. */
   offeredDirect: boolean
   ext: readonly string[]
@@ -39,6 +39,9 @@ export interface Terms {
   subscription: Subscription
   quota: Quota
 }
+
+/** Refusals of a message that end the session; it survives all others (§6.3). */
+const FATAL: ReadonlySet<Code> = new Set<Code>(['reject.rate_limit_nodes', 'reject.rate_limit_bytes'])
 
 type Phase = 'hello' | 'opening' | 'live' | 'closed'
 
@@ -190,8 +193,8 @@ export class Session {
     let message
     try {
       message = parseMessage(text)
-    } catch {
-      this.sendError(new NodalmergeError('reject.protocol_invalid_message', 'invalid JSON'))
+    } catch (error) {
+      this.#guard(Promise.reject(error))
       return null
     }
     if (message.type === 'unknown') return null
@@ -253,8 +256,8 @@ export class Session {
   }
 
   #tell (error: NodalmergeError): void {
-    if (REASONS[error.code].close === null) this.sendError(error)
-    else this.close(error.code)
+    if (FATAL.has(error.code)) this.close(error.code)
+    else this.sendError(error)
   }
 
   send (message: object): void {

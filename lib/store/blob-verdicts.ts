@@ -15,7 +15,6 @@ export function sameStamp (a: Stamp, b: Stamp): boolean {
 export interface Verdicts {
   get (name: string, stamp: Stamp): Verdict | null
   set (name: string, stamp: Stamp, verdict: Verdict): void
-  forget (name: string): void
 }
 
 export function createVerdicts (limit: number): Verdicts {
@@ -34,7 +33,6 @@ export function createVerdicts (limit: number): Verdicts {
       if (entries.size <= limit) return
       const [oldest] = entries.keys()
       entries.delete(oldest)
-    },
-    forget (name) { entries.delete(name) }
+    }
   }
 }

@@ -1,3 +1,4 @@
+import { once } from 'node:events'
 import { NodalmergeError } from '../errors.js'
 import type { BlobContent, BlobStore } from '../store/blob-store.js'
 
@@ -21,7 +22,7 @@ export interface FaultyBlobs extends BlobStore {
 export function faultyBlobs (inner: BlobStore): FaultyBlobs {
   const calls = new Map<BlobCall, number>()
   const failures = new Map<BlobCall, { error: Error, left: number }>()
-  const gates = new Map<BlobCall, Promise<void>>()
+  const gates = new Map<BlobCall, Promise<unknown>>()
   let cutAfter = Infinity
 
   async function enter (call: BlobCall): Promise<void> {
@@ -69,14 +70,12 @@ export function faultyBlobs (inner: BlobStore): FaultyBlobs {
     verifyUploaded: (hash) => through('verifyUploaded', () => inner.verifyUploaded(hash)),
     fail (call, error = new NodalmergeError('store.failed'), times = Infinity) { failures.set(call, { error, left: times }) },
     hold (call) {
-      let release = (): void => {}
-      gates.set(call, new Promise((resolve) => {
-        release = () => {
-          gates.delete(call)
-          resolve()
-        }
-      }))
-      return () => release()
+      const gate = new AbortController()
+      gates.set(call, once(gate.signal, 'abort'))
+      return () => {
+        gates.delete(call)
+        gate.abort()
+      }
     },
     cut (afterBytes) { cutAfter = afterBytes },
     heal () {

@@ -1,4 +1,4 @@
-import { randomBytes } from 'node:crypto'
+import { type SignatureCheck, createSignatureCheck, createSigner, generateSeed } from '../crypto/ed25519.js'
 import type { Code } from '../errors.js'
 import { toBase64 } from '../protocol/base64.js'
 import type { Blake3 } from '../protocol/blake3.js'
@@ -11,7 +11,6 @@ import {
 import type { Op } from '../protocol/op.js'
 import { encodePack, scanPack } from '../protocol/pack.js'
 import { cursor } from '../protocol/postcard.js'
-import { type VerifySignature, createVerify, seedSigner } from './keys.js'
 import { type Orphans, createOrphans } from './orphans.js'
 import { type Replica, createReplica } from './replica.js'
 
@@ -73,10 +72,10 @@ export interface Peer {
 /** Creates a peer without nodes, or with those of `nodes`. Throws RangeError for a seed that is not 32 bytes. */
 export function createPeer (options: PeerOptions): Peer {
   const { blake3, now = Date.now } = options
-  const signer = seedSigner(options.seed ?? randomBytes(32))
+  const signer = createSigner(options.seed ?? generateSeed())
   const replica = createReplica(options.nodes)
   const orphans = createOrphans(options.maxOrphans ?? 100_000)
-  const valid = options.verify === false ? () => true : createVerify()
+  const valid = options.verify === false ? () => true : createSignatureCheck()
 
   return {
     publicKey: signer.publicKey,
@@ -118,7 +117,7 @@ export function writeNode (replica: Replica, signer: Signer, blake3: Blake3, wal
 }
 
 /** Why a node whose parents are known cannot be taken in, or null (spec/wire-format.md §5.4). */
-export function refusal (node: NodeView, clock: number, blake3: Blake3, valid: VerifySignature): Code | null {
+export function refusal (node: NodeView, clock: number, blake3: Blake3, valid: SignatureCheck): Code | null {
   if (!equalBytes(nodeId(transactionOf(node), blake3), idOf(node))) return 'reject.hash_mismatch'
   if (node.lamport > clock + LAMPORT_SLACK) return 'reject.lamport_ceiling'
   return valid(authorOf(node), idOf(node), signatureOf(node)) ? null : 'reject.invalid_signature'

@@ -86,6 +86,13 @@ t.test('RC-2 a cut looks at what is missing, not at the history below', async (t
   }
 })
 
+t.test('RC-2 a cut of an earlier moment stops as early', async (t) => {
+  const { dag: counting, looked } = watched(grow(nodesOf(chain(3000))))
+  t.same([...finish(cut(counting, 2000, [counting.id(1989)]))], [[1990, 2000]])
+  t.same([...finish(cut(counting, 2000, [counting.id(1999)]))], [])
+  t.equal(looked(), 10)
+})
+
 t.test('RC-2 a client that knows nothing, or only roots, is answered without a walk', async (t) => {
   const dag = grow(nodesOf(chain(3000)))
   const { dag: counting, looked } = watched(dag)
@@ -155,19 +162,19 @@ t.test('RC-5 a client whose heads are all held gets exactly what it lacks, whate
 })
 
 t.test('RC-6 a filter of either width gives the exact difference both ways', async (t) => {
-  let read = 0
+  const read = { wide: 0, narrow: 0 }
   fc.assert(fc.property(meetings, fc.constantFrom('wide' as const, 'narrow' as const), ({ nodes, heads, ids, mine, lacking, shared }, width) => {
     const dag = grow(nodes)
     const found = answer(dag, { heads, filter: filterOf(ids, width) })
     const sent = indices(found.missing)
     for (const i of lacking) assert.ok(sent.includes(i), 'complete')
     if (found.via !== 'filter') return
-    read++
+    read[width]++
     assert.deepEqual(sent, lacking)
     assert.deepEqual(found.wanted.map(toHex), sortedHexes(mine.map(idOf)))
     assert.equal(shared.size + sent.length, nodes.length)
   }), { numRuns: 200 })
-  t.ok(read > 50, `${read} of 200 read off`)
+  t.ok(read.wide > 30 && read.narrow > 30, `${read.wide} and ${read.narrow} of 200 read off`)
 })
 
 t.test('RC-6 a filter is read at one moment of a room that grows', async (t) => {
@@ -223,6 +230,17 @@ t.test('RC-9 a list of known ids is subtracted together with what the heads impl
     assert.deepEqual(indices(found.missing), expected)
     assert.deepEqual(found.wanted.map(toHex), [...new Set(sortedHexes([...heads, ...known].filter((id) => dag.indexOf(id) < 0)))])
   }), { numRuns: 150 })
+})
+
+t.test('RC-9 without a frontier the list or the filter decides', async (t) => {
+  const nodes = nodesOf(chain(8))
+  const dag = grow(nodes)
+  const ids = nodes.slice(0, 5).map(idOf)
+  for (const [claim, via] of [[{ known: ids }, 'known'], [{ filter: filterOf(ids) }, 'filter'], [{ known: ids, filter: filterOf(ids, 'narrow') }, 'filter']] as const) {
+    const found = answer(dag, { heads: [], ...claim })
+    t.equal(found.via, via)
+    t.same([...found.missing], [[5, 8]])
+  }
 })
 
 t.test('RC-10 a request is answered with every node not listed, mst-done with those listed', async () => {

@@ -1,3 +1,4 @@
+import { createSignatureCheck, createSigner } from '../../lib/crypto/ed25519.js'
 import { toBase64 } from '../../lib/protocol/base64.js'
 import type { Blake3 } from '../../lib/protocol/blake3.js'
 import { toHex } from '../../lib/protocol/hex.js'
@@ -5,7 +6,6 @@ import { type NodeView, eachOp, idOf, scanNode, signatureOf } from '../../lib/pr
 import type { Op } from '../../lib/protocol/op.js'
 import { encodePack, scanPack } from '../../lib/protocol/pack.js'
 import { cursor } from '../../lib/protocol/postcard.js'
-import { createVerify, seedSigner } from '../../lib/testing/keys.js'
 import { chunkNodes, refusal, writeNode } from '../../lib/testing/peer.js'
 import { createReplica } from '../../lib/testing/replica.js'
 import { filter32 } from './ibf32.js'
@@ -57,8 +57,8 @@ function strictBase64 (text: string): Uint8Array {
 const zeroSignature = (node: NodeView): boolean => signatureOf(node).every((byte) => byte === 0)
 
 export function createSyncStore (blake3: Blake3, seed: Uint8Array): SyncStore {
-  const signer = seedSigner(seed)
-  const verify = createVerify()
+  const signer = createSigner(seed)
+  const verify = createSignatureCheck()
   const replica = createReplica()
   const blobs = new Map<string, Uint8Array>()
   const referenced = new Set<string>()

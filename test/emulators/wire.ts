@@ -86,7 +86,7 @@ export function createTimers (scale = 1): { now: () => number, after: (ms: numbe
   return {
     now: Date.now,
     after (ms, run) {
-      const timer = setTimeout(run, ms * scale)
+      const timer = setTimeout(run, ms * scale).unref()
       return () => { clearTimeout(timer) }
     }
   }

@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs'
 import { once } from 'node:events'
 import type { AddressInfo } from 'node:net'
 import { WebSocket, WebSocketServer } from 'ws'
+import { createSigner } from '../../lib/crypto/ed25519.js'
 import { loadBlake3 } from '../../lib/protocol/blake3.js'
 import { fromBase64, toBase64 } from '../../lib/protocol/base64.js'
 import { toHex } from '../../lib/protocol/hex.js'
@@ -10,7 +11,6 @@ import { scanPack } from '../../lib/protocol/pack.js'
 import type { Op } from '../../lib/protocol/op.js'
 import { createFakeClock } from '../../lib/testing/clock.js'
 import { connectPeer } from '../../lib/testing/connection.js'
-import { seedSigner } from '../../lib/testing/keys.js'
 import { LAMPORT_SLACK, chunkNodes, createPeer, writeNode } from '../../lib/testing/peer.js'
 import { createReplica } from '../../lib/testing/replica.js'
 import { createSocketPair } from '../../lib/testing/socket.js'
@@ -106,7 +106,7 @@ t.test('CL-5 a node that fails a check is refused alone, and what depends on it 
   t.equal(b.size, 1)
   const fast = createReplica()
   fast.clock = LAMPORT_SLACK
-  const ahead = writeNode(fast, seedSigner(seed(3)), blake3, 0, set('ahead'))
+  const ahead = writeNode(fast, createSigner(seed(3)), blake3, 0, set('ahead'))
   t.equal(createPeer({ blake3 }).receive(b.pack([ahead])).refused[0].code, 'reject.lamport_ceiling')
   b.write(set('one tick'))
   t.equal(b.receive(b.pack([ahead])).accepted.length, 1, 'the ceiling moves with the clock')
@@ -220,8 +220,12 @@ t.test('CL-10 what was written without a connection or not acknowledged goes out
   await connection.synced()
   t.equal(server.room('r').root, peer.root)
   t.equal(server.room('r').size, 3)
+  const before = connection.sent.frames
+  connection.reconnect()
+  await connection.synced()
+  t.equal(connection.sent.frames, before + 1, 'in sync: nothing but the hello')
   connection.resend()
-  t.equal(connection.frames.filter(({ type }) => type === 'welcome').length, 2, 'the first of two hasty reconnects is forgotten')
+  t.equal(connection.frames.filter(({ type }) => type === 'welcome').length, 3, 'the first of two hasty reconnects is forgotten')
 })
 
 t.test('CL-11 acknowledgements are matched by number or by order, and refusals are kept with their codes', async (t) => {
@@ -272,7 +276,7 @@ t.test('CL-13 the same connection over a real WebSocket', async (t) => {
   const url = `ws://127.0.0.1:${(listener.address() as AddressInfo).port}/ws/r`
   const peer = createPeer({ blake3 })
   peer.write(set('a'))
-  const connection = connectPeer({ peer, room: 'r', open: () => new WebSocket(url) })
+  const connection = connectPeer({ peer, room: 'r', open: async () => await Promise.resolve(new WebSocket(url)) })
   t.equal(connection.state, 'connecting')
   await connection.synced()
   t.equal(server.room('r').size, 1)

@@ -6,7 +6,7 @@ import { MST_KEYS } from '../../lib/dag/mst-hash.js'
 import { type Blake3, loadBlake3 } from '../../lib/protocol/blake3.js'
 import type { Op } from '../../lib/protocol/op.js'
 import { createCommitter } from '../../lib/room/commit.js'
-import { Limits } from '../../lib/room/limits.js'
+import { type Limits, limitsSchema } from '../../lib/room/limits.js'
 import type { Socket } from '../../lib/room/outbox.js'
 import { createPatience } from '../../lib/room/patience.js'
 import { createQuotas } from '../../lib/room/quota.js'
@@ -60,7 +60,7 @@ const DEADLINE_MS = 10_000
 export function createTestServer (t: Test, overrides: Partial<Server> & { limit?: Partial<Limits> } = {}): TestServer {
   const { limit, ...given } = overrides
   const clock = createFakeClock()
-  const limits = Limits.parse({ nodesPerSecond: 0, bytesPerSecond: 0, ...limit })
+  const limits = limitsSchema.parse({ nodesPerSecond: 0, bytesPerSecond: 0, ...limit })
   const store = given.store ?? memoryNodes()
   const parts = {
     blake3,

@@ -432,7 +432,7 @@ async function admin (t: Parameters<typeof createTestServer>[0], caps: string[],
   const operator = createSigner(new Uint8Array(32).fill(5))
   const made = await open(t, { operatorKey: operator.publicKey, ...overrides })
   const alice = peer(1)
-  const token = mintToken({ room: 'plans', pubkey: alice.publicKey, expiry: Math.floor(made.clock.now() / 1000) + 600, caps }, operator)
+  const token = mintToken({ room: 'plans', peer: alice.publicKey, expiry: Math.floor(made.clock.now() / 1000) + 600, caps }, operator)
   return { ...made, alice, operator, client: await made.join('plans', alice, { token }) }
 }
 
@@ -500,11 +500,11 @@ t.test('AD-4 a token of somebody else is not looked at in an open room; the oper
   const { server, join, clock, operator, alice } = await admin(t, ['room.admin'])
   const stranger = createSigner(new Uint8Array(32).fill(9))
   const expiry = Math.floor(clock.now() / 1000) + 60
-  const client = await join('plans', alice, { token: mintToken({ room: 'plans', pubkey: alice.publicKey, expiry, caps: ['room.admin'] }, stranger) })
+  const client = await join('plans', alice, { token: mintToken({ room: 'plans', peer: alice.publicKey, expiry, caps: ['room.admin'] }, stranger) })
   t.equal(client.session.terms.capabilities.size, 0)
   t.equal(client.session.terms.expiresAt, null)
   await (await server.rooms.open('plans')).lock(toHex(stranger.publicKey))
-  const again = await join('plans', alice, { token: mintToken({ room: 'plans', pubkey: alice.publicKey, expiry, caps: ['policy.admin'] }, operator) })
+  const again = await join('plans', alice, { token: mintToken({ room: 'plans', peer: alice.publicKey, expiry, caps: ['policy.admin'] }, operator) })
   t.ok(again.session.terms.capabilities.has('policy.admin'))
 })
 

@@ -3,7 +3,7 @@ import { createBucket } from '../../lib/room/bucket.js'
 import { systemClock } from '../../lib/room/clock.js'
 import { type Ledger, createCommitter } from '../../lib/room/commit.js'
 import { createLane } from '../../lib/room/lane.js'
-import { Limits } from '../../lib/room/limits.js'
+import { limitsSchema } from '../../lib/room/limits.js'
 import { createOutbox, type Socket } from '../../lib/room/outbox.js'
 import { createPatience } from '../../lib/room/patience.js'
 import { createQuota, createQuotas } from '../../lib/room/quota.js'
@@ -12,7 +12,7 @@ import { createFakeClock } from '../../lib/testing/clock.js'
 import type { Append, NodeStore } from '../../lib/store/node-store.js'
 import { memoryNodes } from '../../lib/store/memory-nodes.js'
 
-const limits = Limits.parse({})
+const limits = limitsSchema.parse({})
 const bytes = (text: string): Uint8Array => Buffer.from(text)
 
 t.test('LM-1 a bucket holds one second of its rate, refills continuously and takes all or nothing', async (t) => {
@@ -28,7 +28,7 @@ t.test('LM-1 a bucket holds one second of its rate, refills continuously and tak
 })
 
 t.test('LM-2 a quota charges nodes before bytes and gives one allowance after a welcome', async (t) => {
-  const few = Limits.parse({ nodesPerSecond: 10, bytesPerSecond: 100, reconcileNodes: 50, reconcileBytes: 500 })
+  const few = limitsSchema.parse({ nodesPerSecond: 10, bytesPerSecond: 100, reconcileNodes: 50, reconcileBytes: 500 })
   const quota = createQuota(few, 0)
   t.throws(() => quota.charge(11, 0, 0), { code: 'reject.rate_limit_nodes' })
   t.throws(() => quota.charge(1, 101, 0), { code: 'reject.rate_limit_bytes' })
@@ -43,7 +43,7 @@ t.test('LM-2 a quota charges nodes before bytes and gives one allowance after a 
 
 t.test('LM-3 a quota outlives the connection and is forgotten when it is full again', async (t) => {
   let now = 0
-  const quotas = createQuotas(Limits.parse({ nodesPerSecond: 10 }), () => now)
+  const quotas = createQuotas(limitsSchema.parse({ nodesPerSecond: 10 }), () => now)
   const first = quotas.of('p', 'a')
   first.charge(10, 0, 0)
   t.equal(quotas.of('p', 'a'), first, 'reconnecting refills nothing')
@@ -123,7 +123,11 @@ function testSocket () {
   const sent: Array<{ frames: string[], written: (error?: Error) => void }> = []
   const socket: Socket = {
     send: (frames, written) => sent.push({ frames: frames.map((frame) => Buffer.from(frame).toString()), written }),
-    close () {}, terminate () {}, ping () {}, pause () {}, resume () {}
+    close () {},
+    terminate () {},
+    ping () {},
+    pause () {},
+    resume () {}
   }
   return { sent, socket }
 }
@@ -158,7 +162,7 @@ t.test('OB-4 a reader that falls behind by frames or by bytes is lagged; replies
   for (const few of [{ outboxFrames: 2 }, { outboxBytes: 2 }]) {
     const { socket } = testSocket()
     let lagged = 0
-    const outbox = createOutbox(socket, Limits.parse(few), createFakeClock(), inTurn, () => lagged++)
+    const outbox = createOutbox(socket, limitsSchema.parse(few), createFakeClock(), inTurn, () => lagged++)
     outbox.reply(bytes('x'))
     await null
     for (let i = 0; i < 2; i++) outbox.broadcast(bytes('b'))

@@ -1,14 +1,17 @@
-import { appendFile, mkdir, readFile, readdir, rm, stat, symlink, truncate, utimes, writeFile } from 'node:fs/promises'
 import { randomBytes } from 'node:crypto'
+import { unlinkSync } from 'node:fs'
+import { appendFile, mkdir, readFile, readdir, rm, stat, symlink, truncate, utimes, writeFile } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
 import { NodalmergeError } from '../../lib/errors.js'
 import { blobEntry, blobLayout } from '../../lib/store/blob-layout.js'
+import { createBlobReader } from '../../lib/store/blob-reader.js'
 import { createVerdicts } from '../../lib/store/blob-verdicts.js'
+import { createBlobWriter } from '../../lib/store/blob-writer.js'
 import { fsBlobs, type FsBlobsOptions } from '../../lib/store/fs.js'
 import { memoryBlobs } from '../../lib/store/memory-blobs.js'
-import type { BlobStore } from '../../lib/store/blob-store.js'
+import { requireBlobHash, type BlobStore } from '../../lib/store/blob-store.js'
 import { blobStoreSuite } from '../../lib/testing/blob-store-suite.js'
 import { faultyBlobs, type BlobCall } from '../../lib/testing/faulty-blob-store.js'
 import { bytesOf, folder, generate, hashOf, once, place, vectors, type Payload } from './blob-fixtures.js'
@@ -67,6 +70,17 @@ t.test('the conformance suite', async (t) => {
   })
   await t.test('memory', async (t) => {
     blobStoreSuite({ test: (title, fn) => { t.test(title, fn) }, create: async () => memoryBlobs() })
+  })
+  await t.test('a store that presigns', async (t) => {
+    const presigning = (): BlobStore => ({
+      ...memoryBlobs(),
+      manifest: { name: 'presigning', durable: false, presign: true },
+      async presign (op, hash) {
+        requireBlobHash(hash)
+        return op === 'get' ? null : { url: `https://bucket.example/${hash}`, expiresAt: new Date(Date.now() + 900_000) }
+      }
+    })
+    blobStoreSuite({ test: (title, fn) => { t.test(title, fn) }, create: async () => presigning() })
   })
   await t.test('a faulty store that was told nothing', async (t) => {
     blobStoreSuite({ test: (title, fn) => { t.test(title, fn) }, create: async () => faultyBlobs(memoryBlobs()) })
@@ -189,6 +203,22 @@ t.test('BS-24 what the disk cannot answer is store.failed, what it cannot write 
   await t.rejects(store.stat(bigHash), { code: 'store.failed' })
   await t.rejects(store.delete(bigHash), { code: 'store.failed' })
   await t.rejects(store.open(), { code: 'store.failed' })
+})
+
+t.test('BS-35 a disk that fails while a blob is verified or published has said nothing about the blob', async (t) => {
+  const { root, pool } = await opened(t)
+  const layout = blobLayout(root)
+  const parts = { layout, maxInflate: 1000, log: { warn: () => t.fail('nothing is known to be corrupt') } }
+  await place(pool(smallHash), small)
+  const vanishing = { ...createVerdicts(10), get: () => { unlinkSync(pool(smallHash)); return null } }
+  const reader = createBlobReader({ ...parts, verdicts: vanishing })
+  await t.rejects(reader.get(smallHash), { code: 'store.failed' })
+  const conditions = ['absent'] as const
+  let asked = 0
+  const failing = { ...reader, condition: async () => conditions[asked++] ?? Promise.reject(new NodalmergeError('store.failed')) }
+  const put = createBlobWriter({ ...parts, verdicts: createVerdicts(10), reader: failing })
+  await t.rejects(put(smallHash, once(small), PLENTY), { code: 'store.failed' })
+  t.same(await readdir(pool()), [])
 })
 
 t.test('BS-25 a temporary file that cannot be removed is reported and does not hide the reason', async (t) => {
