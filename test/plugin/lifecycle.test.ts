@@ -130,7 +130,7 @@ t.test('FP-37 lock and policy survive a restart', async (t) => {
 
   for (const [who, accepted] of [[anna, 1], [ben, 0]] as const) {
     const expiry = Math.floor(Date.now() / 1000) + 60
-    const token = mintToken({ signer: owner, room: 'plans', pubkey: who.key, expiry, caps: [] })
+    const token = mintToken({ room: 'plans', peer: who.publicKey, expiry, caps: [] }, owner)
     const client = raw()
     await client.hello({ pubkey: who.key, token })
     client.send({ type: 'pack', nodes: Buffer.from(who.pack([who.write(set('notes/a'))])).toString('base64') })
