@@ -41,21 +41,16 @@ export function fsBlobs (options: FsBlobsOptions): BlobStore {
   const verdicts = createVerdicts(VERDICTS)
   const reader = createBlobReader({ layout, verdicts, maxInflate, log })
   const put = createBlobWriter({ layout, verdicts, reader, log })
-  let sweeper: NodeJS.Timeout | undefined
-
-  const sweep = (): void => {
-    removeStale(layout, STALE.later).catch((err: unknown) => log.warn({ err }, 'temporary files could not be searched'))
-  }
-
+  const sweeper = createSweeper(layout, log, sweepInterval)
   return {
     manifest: { name: 'fs', durable: true, presign: false },
     open: () => attempt(async () => {
       await mkdir(layout.pool, { recursive: true })
       await migrateBlobs(layout, log)
       await removeStale(layout, STALE.atOpen)
-      sweeper = setInterval(sweep, sweepInterval).unref()
+      sweeper.start()
     }),
-    async close () { clearInterval(sweeper) },
+    close: () => sweeper.stop(),
     check: () => attempt(() => probe(layout)),
     async stat (hash) { return await reader.stat(guarded(hash)) },
     async get (hash, range) { return await reader.get(guarded(hash), range) },
@@ -107,6 +102,23 @@ async function * listPool (layout: BlobLayout): AsyncGenerator<string> {
     if (entry.kind === 'identity') yield entry.hash
     // A hash that is stored in both forms is listed once, as raw.
     if (entry.kind === 'zstd' && await attempt(() => stampOf(layout.path(entry.hash, 'identity'))) === null) yield entry.hash
+  }
+}
+
+/** Looks for temporary files nobody finishes, every now and then; does not keep the process alive. */
+function createSweeper (layout: BlobLayout, log: BlobLog, interval: number): { start (): void, stop (): Promise<void> } {
+  let timer: NodeJS.Timeout | undefined
+  let sweeping = Promise.resolve()
+  return {
+    start () {
+      timer = setInterval(() => {
+        sweeping = removeStale(layout, STALE.later).catch((err: unknown) => log.warn({ err }, 'temporary files could not be searched'))
+      }, interval).unref()
+    },
+    async stop () {
+      clearInterval(timer)
+      await sweeping
+    }
   }
 }
 
