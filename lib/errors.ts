@@ -65,6 +65,11 @@ export const REASONS = {
   'reject.blob_hash_mismatch': reason('hash mismatch', 422),
   'reject.blob_write_failed': reason('blob write failed', 500),
   'reject.blob_unavailable': reason('blob write failed', 503, null, true),
+  'reject.blob_op_invalid': reason("op must be 'get' or 'put'", 400),
+  'reject.blob_size_invalid': reason('size must be a positive integer', 400),
+  'reject.blob_query_invalid': reason('the query cannot be read', 400),
+  'reject.blob_interrupted': reason('the upload was cut off', 400, null, true),
+  'reject.blob_upload_rejected': reason('the uploaded object was rejected', 409),
   'reject.blob_presign_unsupported': reason('this store cannot presign', 501),
 
   'store.locked': reason('another process holds the data folder', 500),

@@ -18,6 +18,7 @@ export function base64Length (text: string): number {
   return Math.floor(end * 3 / 4)
 }
 
+/** Throws `reject.protocol_invalid_message` (`invalid pack: bad base64`). */
 export function fromBase64 (text: string): Uint8Array {
   const length = base64Length(text)
   if (text.length % 4 === 1 || (text.endsWith('=') && text.length % 4 !== 0)) throw badBase64()
@@ -30,9 +31,12 @@ function badBase64 (): NodalmergeError {
   return new NodalmergeError('reject.protocol_invalid_message', 'invalid pack: bad base64')
 }
 
-/** Buffer skips what it does not know and also reads the URL alphabet: a foreign character shows as a shorter result or here. */
+/**
+ * Buffer skips what it does not know, which shows as a shorter result; but it also reads the URL alphabet, and of a character beyond
+ * Latin-1 it takes the low byte, so those are looked for here.
+ */
 function fromBuffer (text: string): Uint8Array | null {
-  if (text.includes('-') || text.includes('_')) return null
+  if (text.includes('-') || text.includes('_') || Buffer.byteLength(text) !== text.length) return null
   const buffer = Buffer.from(text, 'base64')
   return new Uint8Array(buffer.buffer, buffer.byteOffset, buffer.length)
 }

@@ -1,5 +1,6 @@
 import { blake3 } from '@noble/hashes/blake3.js'
 import { createBLAKE3, type IHasher } from 'hash-wasm'
+import { equalBytes } from './bytes.js'
 
 /** BLAKE3-256, the one hash of the protocol. */
 export interface Blake3 {
@@ -30,10 +31,10 @@ function reuse (hasher: IHasher): (data: Uint8Array) => Uint8Array {
 export async function loadBlake3 (keys: readonly Uint8Array[] = []): Promise<Blake3> {
   try {
     const plain = reuse(await createBLAKE3())
-    const prepared = await Promise.all(keys.map(async (key) => ({ key, hash: reuse(await createBLAKE3(256, Uint8Array.from(key))) })))
+    const prepared = await Promise.all(keys.map(async (key) => ({ key: Uint8Array.from(key), hash: reuse(await createBLAKE3(256, Uint8Array.from(key))) })))
     return {
       hash: plain,
-      keyed: (key) => prepared.find((entry) => entry.key === key)?.hash ?? nobleBlake3.keyed(key)
+      keyed: (key) => prepared.find((entry) => equalBytes(entry.key, key))?.hash ?? nobleBlake3.keyed(key)
     }
   } catch {
     return nobleBlake3

@@ -1,8 +1,6 @@
 import type { Blake3 } from './blake3.js'
 import { type Op, type OpShape, extraLamports, fixed, readOp, skipOp, writeOp } from './op.js'
-import {
-  type Cursor, type Patch, cursor, malformed, readVarint, skip, take, writeRaw, writeVarint, writer
-} from './postcard.js'
+import { type Cursor, cursor, malformed, readVarint, skip, take, writeRaw, writeVarint, writer } from './postcard.js'
 
 /** The hashed object (spec/wire-format.md §2.2): an atomic batch of operations with its clocks and its parents. */
 export interface Transaction {
@@ -60,7 +58,7 @@ const scratch: OpShape = { key: 0, keyEnd: 0, extra: 0, kind: 0, hash: -1 }
  * non-canonical way the view lies in a canonical copy, so that what is hashed, kept and relayed is canonical (§1.3).
  */
 export function scanNode (c: Cursor): NodeView {
-  const patched = c.patches.length
+  c.loose = false
   const start = skip(c, ID_LENGTH)
   skip(c, 32)
   const lamport = readVarint(c)
@@ -79,7 +77,7 @@ export function scanNode (c: Cursor): NodeView {
   const parentCount = count(c, ID_LENGTH)
   const parents = skip(c, parentCount * ID_LENGTH)
   skip(c, SIGNATURE_LENGTH)
-  if (c.patches.length > patched) return rescan(c, start, c.patches.splice(patched))
+  if (c.loose && c.copy === null) return scanCopy(c, start)
   return { bytes: c.bytes, start, end: c.pos, lamport, wallMs, opCount, ops, parentCount, parents, extra, blobs, sentinel }
 }
 
@@ -90,17 +88,12 @@ export function count (c: Cursor, least: number): number {
   return n
 }
 
-function rescan (c: Cursor, start: number, patches: Patch[]): NodeView {
-  const parts = []
-  let from = start
-  for (const patch of patches) {
-    parts.push(c.bytes.subarray(from, patch.start), patch.bytes)
-    from = patch.end
-  }
-  parts.push(c.bytes.subarray(from, c.pos))
-  const w = writer(c.pos - start)
-  for (const part of parts) writeRaw(w, part)
-  return scanNode(cursor(take(w)))
+/** The same node in a canonical copy: read again with the respellings written down, then once more where it now lies. */
+function scanCopy (c: Cursor, start: number): NodeView {
+  const copy = { to: writer(c.pos - start), from: start }
+  scanNode(cursor(c.bytes, start, c.pos, copy))
+  writeRaw(copy.to, c.bytes.subarray(copy.from, c.pos))
+  return scanNode(cursor(take(copy.to)))
 }
 
 /** Calls `visit` with the UTF-8 range of every operation's key; stops and returns false as soon as `visit` does. */

@@ -1,6 +1,6 @@
 import {
   type Cursor, type Writer, malformed, readOption, readString, readVarint, readVarint32, skip, skipBytes, skipChar,
-  skipString, utf8Decode, writeBytes, writeRaw, writeString, writeVarint
+  skipString, skipText, utf8Decode, writeBytes, writeRaw, writeString, writeVarint
 } from './postcard.js'
 
 /** Names one character of a text: the lamport value it was written at and its author (spec/wire-format.md §2.1). */
@@ -46,10 +46,7 @@ export const KIND = { mapSet: 0, mapDelete: 1, mapSetBlob: 2, textInsertRange: 1
 export function skipOp (c: Cursor, shape: OpShape): void {
   const family = readVarint32(c)
   const variant = readVarint32(c)
-  const keyLength = c.pos
-  if (skipString(c) < 0) throw malformed('bad key')
-  const key = c.bytes[keyLength] < 0x80 ? keyLength + 1 : startOfString(c, keyLength)
-  shape.key = key
+  shape.key = skipText(c)
   shape.keyEnd = c.pos
   shape.extra = 0
   shape.hash = -1
@@ -58,10 +55,6 @@ export function skipOp (c: Cursor, shape: OpShape): void {
   else if (family === FAMILY.list) skipListOp(c, variant)
   else if (family === FAMILY.text) skipTextOp(c, variant, shape)
   else throw malformed('unknown operation family')
-}
-
-function startOfString (c: Cursor, at: number): number {
-  return skipBytes({ bytes: c.bytes, pos: at, end: c.end, patches: [] })
 }
 
 function skipMapOp (c: Cursor, variant: number, shape: OpShape): void {
@@ -154,10 +147,9 @@ function readTextOp (c: Cursor, variant: number, key: string): Op {
 }
 
 function readChar (c: Cursor): string {
-  const start = c.pos
-  skipChar(c)
-  const text = utf8Decode(c.bytes, start + 1, c.pos)
-  return String.fromCodePoint(text.codePointAt(0) ?? 0)
+  const start = skipChar(c)
+  const [char] = utf8Decode(c.bytes, start, c.pos)
+  return char
 }
 
 function readOpId (c: Cursor): OpId {
@@ -185,9 +177,18 @@ function writeOpId (w: Writer, id: OpId): void {
 }
 
 function writeAnchor (w: Writer, anchor: Anchor): void {
-  if (anchor.at === 'start') writeVarint(w, 0)
-  else if (anchor.at === 'end') writeVarint(w, 1)
-  else if (anchor.at === 'after') { writeVarint(w, 2); writeOpId(w, anchor.id) } else { writeVarint(w, 3); writeVarint(w, anchor.offset) }
+  switch (anchor.at) {
+    case 'start': writeVarint(w, 0); break
+    case 'end': writeVarint(w, 1); break
+    case 'after': writeVarint(w, 2); writeOpId(w, anchor.id); break
+    case 'offset': writeVarint(w, 3); writeLength(w, anchor.offset); break
+  }
+}
+
+/** A count of characters. Peers built for 32 bits refuse the whole pack above 2^32-1 (§2.3). */
+function writeLength (w: Writer, n: number): void {
+  if (n > 0xffffffff) throw new RangeError('a text length is at most 2^32-1')
+  writeVarint(w, n)
 }
 
 export function fixed (bytes: Uint8Array, length: number, what: string): Uint8Array {
@@ -224,15 +225,14 @@ function writeTextOp (w: Writer, op: TextOp): void {
       break
     case 'text-delete': tag(w, 2, 1, op.key); writeOpId(w, op.target); break
     case 'text-insert-range': tag(w, 2, 2, op.key); writeAnchor(w, op.anchor); writeString(w, op.text); break
-    case 'text-delete-range': tag(w, 2, 3, op.key); writeAnchor(w, op.anchor); writeVarint(w, op.count); break
+    case 'text-delete-range': tag(w, 2, 3, op.key); writeAnchor(w, op.anchor); writeLength(w, op.count); break
   }
 }
 
 /** Lamport values an operation takes beyond the first one of its transaction (§5.1). */
 export function extraLamports (op: Op): number {
   if (op.type !== 'text-insert-range') return 0
-  let scalars = 0
-  for (const _ of op.text) scalars++
+  let scalars = op.text.length
+  for (let i = 0; i < op.text.length; i++) if ((op.text.charCodeAt(i) & 0xfc00) === 0xdc00) scalars--
   return Math.max(0, scalars - 1)
 }
-

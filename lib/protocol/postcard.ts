@@ -3,24 +3,38 @@ import { NodalmergeError } from '../errors.js'
 /**
  * Postcard, the subset in use (spec/wire-format.md §1): varints, byte strings, UTF-8 strings, options.
  * Reading works on a cursor over the received bytes; nothing is copied and no length is trusted before it is compared with
- * what is left. Non-canonical spellings (§1.3) are accepted and noted in `patches`, so that the canonical form can be rebuilt.
+ * what is left. Non-canonical spellings (§1.3) are accepted and make the cursor `loose`; whoever hashes what was read then reads it
+ * once more with a `copy`. Nothing is noted per spelling: a frame may hold twenty million of them.
  */
 export interface Cursor {
   bytes: Uint8Array
   pos: number
   end: number
-  /** Spellings that differ from the canonical encoding, in input order. Empty for honest peers. */
-  patches: Patch[]
+  /** Whether a spelling differed from the canonical encoding. Never for honest peers. */
+  loose: boolean
+  /** Where the canonical spelling of everything read goes; null when nobody needs it. */
+  copy: Copy | null
 }
 
-export interface Patch { start: number, end: number, bytes: Uint8Array }
+/** A canonical copy in the making: `bytes[from .. pos)` of the cursor is still to be written. */
+export interface Copy { to: Writer, from: number }
 
-export function cursor (bytes: Uint8Array, pos = 0, end = bytes.length): Cursor {
-  return { bytes, pos, end, patches: [] }
+export function cursor (bytes: Uint8Array, pos = 0, end = bytes.length, copy: Copy | null = null): Cursor {
+  return { bytes, pos, end, loose: false, copy }
 }
 
+/** Replaces what was read since `start` by its canonical spelling. */
+function respell (c: Cursor, start: number, canonical: Uint8Array): void {
+  c.loose = true
+  if (c.copy === null) return
+  writeRaw(c.copy.to, c.bytes.subarray(c.copy.from, start))
+  writeRaw(c.copy.to, canonical)
+  c.copy.from = c.pos
+}
+
+/** The text is fixed by the protocol (spec/session-protocol.md §6.2); `what` is for the log. */
 export function malformed (what: string): NodalmergeError {
-  return new NodalmergeError('reject.protocol_invalid_message', `invalid pack: bad postcard (${what})`)
+  return new NodalmergeError('reject.protocol_invalid_message', 'invalid pack: bad postcard', { cause: what })
 }
 
 /** Moves past `length` bytes and returns where they start. */
@@ -38,20 +52,28 @@ export function skip (c: Cursor, length: number): number {
 export function readVarint (c: Cursor): number {
   const first = c.pos < c.end ? c.bytes[c.pos] : truncated()
   if (first < 0x80) { c.pos++; return first }
-  return readLongVarint(c, 10, 1)
+  return respellVarint(c, 10, 1)
 }
 
 /** Reads an unsigned varint of up to 32 bits (enum indices). */
 export function readVarint32 (c: Cursor): number {
   const first = c.pos < c.end ? c.bytes[c.pos] : truncated()
   if (first < 0x80) { c.pos++; return first }
-  return readLongVarint(c, 5, 15)
+  return respellVarint(c, 5, 15)
 }
 
 function truncated (): never {
   throw malformed('truncated')
 }
 
+function respellVarint (c: Cursor, longest: number, lastMax: number): number {
+  const start = c.pos
+  const value = readLongVarint(c, longest, lastMax)
+  if (c.bytes[c.pos - 1] === 0) respell(c, start, shortest(c.bytes, start, c.pos))
+  return value
+}
+
+/** Reads a varint of at most `longest` bytes, the last of them at most `lastMax`, in whatever spelling. */
 function readLongVarint (c: Cursor, longest: number, lastMax: number): number {
   const start = c.pos
   let value = 0
@@ -63,7 +85,6 @@ function readLongVarint (c: Cursor, longest: number, lastMax: number): number {
     if (byte < 0x80) {
       if (i === longest - 1 && byte > lastMax) break
       c.pos = start + i + 1
-      if (byte === 0) c.patches.push({ start, end: c.pos, bytes: shortest(c.bytes, start, c.pos) })
       return value
     }
   }
@@ -92,6 +113,13 @@ export function skipString (c: Cursor): number {
   return scalars
 }
 
+/** Moves past a string, checks its UTF-8 and returns where its bytes start; they end at `c.pos`. */
+export function skipText (c: Cursor): number {
+  const start = skipBytes(c)
+  if (countScalars(c.bytes, start, c.pos) < 0) throw malformed('not UTF-8')
+  return start
+}
+
 export function readString (c: Cursor): string {
   const start = skipBytes(c)
   return utf8Decode(c.bytes, start, c.pos)
@@ -104,22 +132,20 @@ export function readOption (c: Cursor): boolean {
 }
 
 /**
- * Moves past a `char` (a string of one scalar). A longer string of at most four bytes keeps its first scalar only (§1.3), which is
- * a non-canonical spelling.
+ * Moves past a `char` (a string of one scalar) and returns where its UTF-8 starts. A longer string of at most four bytes keeps its
+ * first scalar only (§1.3), which is a non-canonical spelling.
  */
-export function skipChar (c: Cursor): void {
+export function skipChar (c: Cursor): number {
   const start = c.pos
-  const length = readVarint(c)
+  const length = readLongVarint(c, 10, 1)
   if (length > 4 || length === 0) throw malformed('bad char')
+  const lengthEnd = c.pos
   const text = skip(c, length)
   if (countScalars(c.bytes, text, c.pos) < 0) throw malformed('not UTF-8')
   const one = scalarLength(c.bytes[text])
-  if (one === length) return
-  const canonical = new Uint8Array(1 + one)
-  canonical[0] = one
-  canonical.set(c.bytes.subarray(text, text + one), 1)
-  while (c.patches.length > 0 && c.patches[c.patches.length - 1].start >= start) c.patches.pop()
-  c.patches.push({ start, end: c.pos, bytes: canonical })
+  if (one === length && lengthEnd === start + 1) return text
+  respell(c, start, Uint8Array.of(one, ...c.bytes.subarray(text, text + one)))
+  return text
 }
 
 function scalarLength (lead: number): number {

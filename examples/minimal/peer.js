@@ -1,0 +1,12 @@
+// A scripted peer: joins a room, writes one key, waits until it is durable, leaves.
+import { WebSocket } from 'ws'
+import { connectPeer, createPeer, loadBlake3 } from 'nodalmerge/testing'
+
+const url = process.env.URL ?? 'ws://127.0.0.1:3000'
+const peer = createPeer({ blake3: await loadBlake3() })
+const connection = connectPeer({ peer, room: 'plans', open: () => new WebSocket(`${url}/ws/plans`) })
+await connection.synced()
+connection.write([{ type: 'text-insert-range', key: 'title', anchor: { at: 'start' }, text: 'Hello from a peer' }])
+await connection.synced()
+console.log(`${peer.size} node(s) in the room, root ${peer.root.slice(0, 8)}`)
+connection.close()

@@ -1,0 +1,76 @@
+import type { FastifyInstance, FastifyRequest } from 'fastify'
+import type { RawData, WebSocket } from 'ws'
+import type { Session } from '../room/session.js'
+import type { Socket } from '../room/outbox.js'
+import type { Rooms } from '../room/rooms.js'
+import { RUNTIME_ROOM } from '../room/handshake.js'
+
+/** The stream below a WebSocket, which can gather several frames into one write. */
+interface Corkable { cork (): void, uncork (): void }
+
+/** `GET /ws/:room` (spec/session-protocol.md §1.1). A wildcard route, because a parameter is limited to 100 characters. */
+export function socketRoutes (app: FastifyInstance, rooms: Rooms): void {
+  app.route({
+    method: 'GET',
+    url: '/ws/*',
+    exposeHeadRoute: false,
+    preValidation: async (request, reply) => {
+      if (roomOf(request) === null) return reply.code(404).send({ error: 'not found' })
+    },
+    handler: async (_request, reply) => reply.code(426).header('upgrade', 'websocket').send({ error: 'upgrade required' }),
+    wsHandler: (socket, request) => attach(rooms, socket, request)
+  })
+}
+
+/**
+ * The room named by the path: one raw segment, decoded once, or null. Read from the raw URL, because the router's own decoding cannot
+ * tell `a/b` from `a%2Fb`.
+ */
+function roomOf (request: FastifyRequest): string | null {
+  const [path] = (request.raw.url ?? '').split('?', 1)
+  const segment = path.slice(path.lastIndexOf('/') + 1)
+  const wildcard = (request.params as { '*': string })['*']
+  if (segment === '') return null
+  try {
+    const room = decodeURIComponent(segment)
+    return room === wildcard || decodeURIComponent(wildcard) === room ? room : null
+  } catch {
+    return null
+  }
+}
+
+/** Listeners are attached before anything is awaited, so no frame is lost. */
+function attach (rooms: Rooms, socket: WebSocket, request: FastifyRequest): void {
+  const room = roomOf(request)
+  const session: Session = rooms.connect(adapt(socket), { room: room === RUNTIME_ROOM ? null : room, address: request.ip, request })
+  socket.on('message', (data: RawData, binary: boolean) => {
+    if (binary) session.receiveBinary()
+    else session.receive(textOf(data))
+  })
+  socket.on('pong', () => session.alive())
+  socket.on('close', () => session.ended())
+  socket.on('error', (error) => request.log.debug({ err: error }, 'socket error'))
+}
+
+function textOf (data: RawData): string {
+  return Array.isArray(data) ? Buffer.concat(data).toString() : Buffer.from(data as Buffer).toString()
+}
+
+function adapt (socket: WebSocket): Socket {
+  // The library gives no access to its stream; without it every frame is a write of its own.
+  const stream = (socket as unknown as { _socket?: Corkable })._socket
+  return {
+    send (frames, written) {
+      stream?.cork()
+      for (let i = 0; i < frames.length - 1; i++) socket.send(frames[i], { binary: false })
+      // The stream says null where it means no error.
+      socket.send(frames[frames.length - 1], { binary: false }, (error?: Error | null) => written(error ?? undefined))
+      stream?.uncork()
+    },
+    close: (code, reason) => socket.close(code, reason),
+    terminate: () => socket.terminate(),
+    ping: () => socket.ping(),
+    pause: () => socket.pause(),
+    resume: () => socket.resume()
+  }
+}

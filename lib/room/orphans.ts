@@ -1,0 +1,80 @@
+import { type NodeView, parentOf } from '../protocol/node.js'
+import { keyAt } from './key.js'
+
+/** What can wait: a node under its key; `since` is when it began to wait, in Unix milliseconds. */
+export interface Orphan { node: NodeView, key: string, since: number }
+
+/**
+ * Nodes whose parents have not arrived (spec/session-protocol.md §2.1 REC). Bounded by number and bytes; the oldest goes first. Each
+ * orphan waits for one missing parent at a time.
+ */
+export interface Orphans<Waiting extends Orphan> {
+  readonly size: number
+  /** Keeps an orphan that waits for `parent`; the same node is kept once. */
+  add (orphan: Waiting, parent: Uint8Array): void
+  /** Takes out everything that waited for this node. */
+  release (key: string): Waiting[]
+  /** Everything that waits, oldest first, with the parent it waits for. */
+  all (): Array<{ orphan: Waiting, parent: Uint8Array }>
+  /** Drops what began to wait before `time`. */
+  expire (time: number): void
+}
+
+export function createOrphans<Waiting extends Orphan> (most: { nodes: number, bytes: number }): Orphans<Waiting> {
+  const held = new Map<string, { orphan: Waiting, parent: Uint8Array }>()
+  const waiting = new Map<string, Set<string>>()
+  let bytes = 0
+
+  function drop (key: string): Waiting | null {
+    const entry = held.get(key)
+    if (entry === undefined) return null
+    held.delete(key)
+    bytes -= entry.orphan.node.end - entry.orphan.node.start
+    const parent = keyAt(entry.parent, 0)
+    const siblings = waiting.get(parent)
+    siblings?.delete(key)
+    if (siblings?.size === 0) waiting.delete(parent)
+    return entry.orphan
+  }
+
+  function shrink (): void {
+    for (const key of held.keys()) {
+      if (held.size <= most.nodes && bytes <= most.bytes) return
+      drop(key)
+    }
+  }
+
+  return {
+    get size () { return held.size },
+    add (orphan, parent) {
+      drop(orphan.key)
+      held.set(orphan.key, { orphan, parent })
+      bytes += orphan.node.end - orphan.node.start
+      const key = keyAt(parent, 0)
+      const siblings = waiting.get(key)
+      if (siblings === undefined) waiting.set(key, new Set([orphan.key]))
+      else siblings.add(orphan.key)
+      shrink()
+    },
+    release (key) {
+      const children = waiting.get(key)
+      if (children === undefined) return []
+      return [...children].flatMap((child) => drop(child) ?? [])
+    },
+    all: () => [...held.values()],
+    expire (time) {
+      for (const [key, { orphan }] of held) {
+        if (orphan.since > time) return
+        drop(key)
+      }
+    }
+  }
+}
+
+/** The first parent of a node that `known` does not know, or null. */
+export function missingParent (node: NodeView, known: (bytes: Uint8Array, at: number) => boolean): Uint8Array | null {
+  for (let i = 0; i < node.parentCount; i++) {
+    if (!known(node.bytes, node.parents + 32 * i)) return parentOf(node, i)
+  }
+  return null
+}
