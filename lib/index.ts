@@ -58,7 +58,7 @@ const plugin: FastifyPluginAsync<NodalmergeOptions> = async (app, given) => {
   })
   await app.register(async (scope) => {
     socketRoutes(scope, server.rooms)
-    if (options.blobsHttp !== false) await blobRoutes(scope, { store: server.blobs, maxBytes: options.limits.blobHttpBytes, ...options.blobsHttp })
+    if (options.blobsHttp !== false) await scope.register(blobRoutes, { store: server.blobs, maxBytes: options.limits.blobHttpBytes, ...options.blobsHttp })
   }, options.prefix === undefined ? {} : { prefix: options.prefix })
 }
 
@@ -73,7 +73,7 @@ async function createServer (app: FastifyInstance, options: ParsedOptions): Prom
     verifier: createVerifier(options.verifyThreads === undefined ? {} : { threads: options.verifyThreads }),
     signer: createSigner(await seedOf(options)),
     store,
-    blobs: options.blobs ?? (data === undefined ? memoryBlobs() : fsBlobs({ root: join(data, 'blobs') })),
+    blobs: options.blobs ?? (data === undefined ? memoryBlobs() : fsBlobs({ root: join(data, 'blobs'), log: app.log })),
     committer: createCommitter(store, limits.commitBytes),
     clock: systemClock,
     turn: createTurn(),

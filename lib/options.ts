@@ -19,7 +19,7 @@ const store = <Type>(methods: string[]) => z.custom<Type>(
 const BlobsHttp = z.strictObject({
   /** A bearer token that every blob request must carry; none = anonymous. */
   token: z.string().min(1).optional(),
-  /** Asked before a blob is read or written over HTTP; true lets it through, `{ code, message }` refuses with that code's status. */
+  /** Asked before a blob is read or written over HTTP; true lets it through, `{ refused: text, code? }` refuses, with 403 or that code's status. */
   authorize: functionOf<BlobAuthorize>().optional()
 })
 
@@ -32,7 +32,7 @@ export const Options = z.strictObject({
   /** Where nodes are kept, instead of below `data`. */
   nodes: store<NodeStore>(['open', 'close', 'check', 'load', 'append', 'rooms', 'version', 'state', 'putState']).optional(),
   /** Where blobs are kept, instead of below `data`. */
-  blobs: store<BlobStore>(['open', 'close', 'check', 'stat', 'get', 'put', 'delete', 'list', 'presign', 'verifyUploaded']).optional(),
+  blobs: store<BlobStore>(['open', 'close', 'check', 'stat', 'get', 'encoded', 'put', 'delete', 'list', 'presign', 'verifyUploaded']).optional(),
   /** Seed of the server's Ed25519 key. Default: a file below `data`, made with mode 0600; in memory: a new one at each start. */
   key: bytes32.optional(),
   /** Public key whose tokens give capabilities in every room, so that an open room can be locked over the wire. */

@@ -73,14 +73,14 @@ export function settleBatch (batch: Batch, answers: Uint8Array): void {
   }
 }
 
-/** Verifies here until `until` (of `performance.now()`) and returns what is left. */
-export function verifyHere (parts: readonly Part[], check: SignatureCheck, until: number): Part[] {
+/** Verifies here until `due` says so, one job at least, and returns what is left. */
+export function verifyHere (parts: readonly Part[], check: SignatureCheck, due: () => boolean): Part[] {
   for (const [i, { call, from, to }] of parts.entries()) {
     for (let at = from; at < to; at++) {
       const job = call.jobs[at]
       call.answers[at] = isWellFormed(job) && check(job.author, job.id, job.signature)
       settle(call, 1)
-      if (performance.now() >= until) return [{ call, from: at + 1, to }, ...parts.slice(i + 1)].filter((part) => part.from < part.to)
+      if (due()) return [{ call, from: at + 1, to }, ...parts.slice(i + 1)].filter((part) => part.from < part.to)
     }
   }
   return []

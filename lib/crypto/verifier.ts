@@ -1,7 +1,7 @@
 import { availableParallelism } from 'node:os'
 import type { Verifier } from '../protocol/crypto.js'
 import { type Part, cut, size, verifyHere } from './batch.js'
-import { type SignatureCheck, createSignatureCheck } from './ed25519.js'
+import { createSignatureCheck } from './ed25519.js'
 import { type Thread, createThreads, startThread } from './threads.js'
 
 export interface VerifierOptions {
@@ -13,6 +13,8 @@ export interface VerifierOptions {
   report?: (cause: unknown) => void
   /** Starts a worker thread that runs `worker.js`, for builds that move that file. */
   start?: () => Thread
+  /** A clock in milliseconds that never goes back. Default `performance.now`. */
+  now?: () => number
 }
 
 /** A batch costs the main thread some 20 µs whatever its size: not worth it for fewer jobs; larger ones are shared out unevenly. */
@@ -34,8 +36,13 @@ const PAUSE = 9
  */
 export function createVerifier (options: VerifierOptions = {}): Verifier {
   const { threads: count = Math.min(2, availableParallelism()), inlineBelow = 16, report = () => {}, start = startThread } = options
+  const { now = () => performance.now() } = options
   const check = createSignatureCheck()
-  const later = createLater(check)
+  const verifySlice = (parts: readonly Part[]) => {
+    const end = now() + SLICE
+    return verifyHere(parts, check, () => now() >= end)
+  }
+  const later = createLater(verifySlice)
   const threads = createThreads({ count, start, report, abandon: (batches) => { later(batches.flat()) } })
   let gathered: Part[] = []
   let restUntil = 0
@@ -44,15 +51,15 @@ export function createVerifier (options: VerifierOptions = {}): Verifier {
     const parts = gathered
     gathered = []
     if (!threads.alive) later(parts)
-    else if (size(parts) >= inlineBelow || performance.now() < restUntil) dispatch(parts)
+    else if (size(parts) >= inlineBelow || now() < restUntil) dispatch(parts)
     else dispatch(here(parts))
   }
 
   function here (parts: readonly Part[]): Part[] {
-    const start = performance.now()
-    const left = verifyHere(parts, check, start + SLICE)
-    const end = performance.now()
-    restUntil = end + PAUSE * (end - start)
+    const from = now()
+    const left = verifySlice(parts)
+    const to = now()
+    restUntil = to + PAUSE * (to - from)
     return left
   }
 
@@ -75,11 +82,11 @@ export function createVerifier (options: VerifierOptions = {}): Verifier {
 }
 
 /** Verifies on the main thread, a slice in each turn of the event loop. */
-function createLater (check: SignatureCheck): (parts: readonly Part[]) => void {
+function createLater (verifySlice: (parts: readonly Part[]) => Part[]): (parts: readonly Part[]) => void {
   let waiting: Part[] = []
 
   function slice (): void {
-    waiting = verifyHere(waiting, check, performance.now() + SLICE)
+    waiting = verifySlice(waiting)
     if (waiting.length > 0) setImmediate(slice)
   }
 

@@ -16,6 +16,23 @@ export function everything (size: number): Ranges {
   return size === 0 ? NONE : rangesOf([0, size])
 }
 
+/** The nodes of `whole` that are not in `part`, or null unless all of `part` is in `whole`. */
+export function difference (whole: Ranges, part: Ranges): Ranges | null {
+  const rest = rangesBuilder()
+  const parts = [...part]
+  if (!parts.every(([from, to]) => whole.covers(from, to))) return null
+  let next = 0
+  for (const [from, to] of whole) {
+    let at = from
+    for (; next < parts.length && parts[next][0] < to; next++) {
+      rest.up(at, parts[next][0])
+      at = parts[next][1]
+    }
+    rest.up(at, to)
+  }
+  return rest.build()
+}
+
 /** Collects ranges in ascending or in descending order; neighbours grow together. */
 export interface RangesBuilder {
   /** Adds `[from, to)`, which lies above all others (`up`) or below all others (`down`). */

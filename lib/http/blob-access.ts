@@ -8,8 +8,8 @@ export type BlobAction =
   { op: 'get' | 'head' | 'put' | 'uploaded', hash: string } |
   { op: 'url', hash: string, direction: 'get' | 'put' }
 
-/** The host's no: a code of the error table, which gives the status, and a text instead of the table's. */
-export interface BlobRefusal { code: Code, message?: string }
+/** The host's no: the text for the client, and a code of the error table that gives the status; default 403, `unauthorized.denied`. */
+export interface BlobRefusal { refused: string, code?: Code }
 
 export type BlobAuthorize = (request: FastifyRequest, action: BlobAction) => true | BlobRefusal | Promise<true | BlobRefusal>
 
@@ -46,8 +46,8 @@ export function createBlobAccess ({ token, authorize }: { token?: string | undef
 
 /** Answers with the host's refusal. Anything that is neither true nor a refusal is a no as well. */
 function refuse (reply: FastifyReply, answer: unknown): void {
-  const { code, message } = { code: '', message: '', ...(answer as Partial<BlobRefusal> | null) }
+  const { code, refused } = { code: '', refused: '', ...(answer as Partial<BlobRefusal> | null) }
   const reason = Object.hasOwn(REASONS, code) ? REASONS[code as Code] : REASONS['unauthorized.denied']
   if (reason.status === 401) reply.header('www-authenticate', 'Bearer')
-  reply.code(reason.status).send({ error: message === '' ? reason.message : message })
+  reply.code(reason.status).send({ error: refused === '' ? reason.message : refused })
 }

@@ -1,5 +1,5 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
-import { NodalmergeError } from '../errors.js'
+import { NodalmergeError, REASONS } from '../errors.js'
 import type { PresignRequest } from '../store/blob-store.js'
 import type { BlobAccess } from './blob-access.js'
 import type { BlobRoutesOptions } from './blobs.js'
@@ -45,7 +45,7 @@ export function createDirectRoutes ({ store, maxDirectBytes = MAX_DIRECT_BYTES, 
       if (!await access.permit(request, reply, { op: 'uploaded', hash })) return reply
       if (!store.manifest.presign) throw new NodalmergeError('reject.blob_presign_unsupported')
       const verdict = await store.verifyUploaded(hash)
-      if (!verdict.ok) return await reply.code(409).send({ error: verdict.reason })
+      if (!verdict.ok) return await reply.code(REASONS['reject.blob_upload_rejected'].status).send({ error: verdict.reason })
       await onStored?.(request, { hash, size: verdict.size, via: 'direct' })
       return await reply.code(200).send()
     }

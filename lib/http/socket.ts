@@ -63,8 +63,8 @@ function adapt (socket: WebSocket): Socket {
     send (frames, written) {
       stream?.cork()
       for (let i = 0; i < frames.length - 1; i++) socket.send(frames[i], { binary: false })
-      // The library reports success as null, whatever its types say.
-      socket.send(frames[frames.length - 1], { binary: false }, (error) => written(error ?? undefined))
+      // The stream says null where it means no error.
+      socket.send(frames[frames.length - 1], { binary: false }, (error?: Error | null) => written(error ?? undefined))
       stream?.uncork()
     },
     close: (code, reason) => socket.close(code, reason),

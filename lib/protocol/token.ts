@@ -4,7 +4,7 @@ import { checkContinuity } from './continuity.js'
 import type { Signer, VerifyMessage } from './crypto.js'
 import { fromHex, toHex } from './hex.js'
 import type { CapabilityProfile } from './profile.js'
-import { utf8Encode } from './postcard.js'
+import { utf8Decode, utf8Encode } from './postcard.js'
 
 /** A room token as it travels in `hello.token` (spec/wire-format.md §13.2). */
 export interface RoomToken {
@@ -55,15 +55,19 @@ export function tokenMessage ({ room, peer, expiry, caps }: TokenClaims): Uint8A
   if (!isSignableRoom(room)) throw new RangeError('a room id of a token holds neither U+0000 nor a lone surrogate')
   if (!caps.every(isSignableCap)) throw new RangeError('a capability holds neither control characters nor a lone surrogate')
   if (peer.length !== 32) throw new RangeError('a public key has 32 bytes')
-  const sorted = caps.map(utf8Encode).sort(compareBytes)
-  return concat([DOMAIN, NUL, utf8Encode(room), NUL, peer, u64(expiry), NUL, ...sorted.flatMap((cap, i) => i === 0 ? [cap] : [LF, cap])])
+  return concat([DOMAIN, NUL, utf8Encode(room), NUL, peer, u64(expiry), NUL, ...sorted(caps).flatMap((cap, i) => i === 0 ? [cap] : [LF, cap])])
+}
+
+/** By UTF-8 bytes, which is not JavaScript's order of strings. */
+function sorted (caps: readonly string[]): Uint8Array[] {
+  return caps.map(utf8Encode).sort(compareBytes)
 }
 
 /** A token signed by the room's key. Throws RangeError as `tokenMessage` does, and for an expiry that JSON cannot carry exactly. */
 export function mintToken (claims: TokenClaims & { expiry: number, profileVersion?: string }, room: Signer): RoomToken {
   if (!Number.isSafeInteger(claims.expiry)) throw new RangeError('an expiry is a safe integer')
   const sig = toHex(room.sign(tokenMessage(claims)))
-  const caps = claims.caps.map(utf8Encode).sort(compareBytes).map((cap) => new TextDecoder().decode(cap))
+  const caps = sorted(claims.caps).map((cap) => utf8Decode(cap, 0, cap.length))
   const token: RoomToken = { peer_pubkey: toHex(claims.peer), expiry: claims.expiry, caps, sig }
   return claims.profileVersion === undefined ? token : { ...token, capability_profile_version: claims.profileVersion }
 }

@@ -1,4 +1,5 @@
 import { NodalmergeError } from '../errors.js'
+import { NONE } from '../dag/ranges.js'
 import { type Claim, type Reconciled, reconcile } from '../dag/reconcile.js'
 import { DEFAULT_CAPS, negotiateCaps } from '../protocol/caps.js'
 import { parseMessage } from '../protocol/message.js'
@@ -67,9 +68,11 @@ async function welcome (session: Session, hello: Hello): Promise<void> {
   if (sessionsPerRoom > 0 && room.sessions.size >= sessionsPerRoom) throw new NodalmergeError('reject.server_overload')
   const terms = settle(session, hello, room, authority)
   await admit(server, terms)
+  // Hashing what came since the trie was last looked at; a handshake would otherwise do it in one piece.
+  if (terms.caps.supports_mst) await drive(room.trie.settle())
   const reconciled = await drive(reconcile(room, claimOf(hello, terms.caps.supports_ibf)))
   const runs = await filtered(terms.subscription, reconciled.missing)
-  if (session.phase !== 'closed') enter(session, terms, reconciled, runs)
+  if (session.phase !== 'closed') enter(session, { ...terms, catchUp: reconciled.missing }, reconciled, runs)
 }
 
 /** What the client says it holds. A filter that cannot be read counts as none; so does one that was not negotiated (§1.8). */
@@ -112,6 +115,7 @@ function settle (session: Session, hello: Hello, room: Room, authority: Authorit
     identity: authority.identity,
     expiresAt: authority.expiresAt,
     subscription: createSubscription(room.dag, hello.subscribe),
+    catchUp: NONE,
     quota: server.quotas.of(hello.pubkey, arrival.address)
   }
 }

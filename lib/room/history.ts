@@ -1,4 +1,5 @@
 import { only, without } from '../dag/select.js'
+import { difference } from '../dag/ranges.js'
 import { fromHexList } from '../protocol/hex.js'
 import type { ClientMessage } from '../protocol/message.js'
 import { type Run, packFrame, packFrames } from './frame.js'
@@ -62,11 +63,17 @@ export async function catchUp (session: Session, room: Room, frames: Iterator<Ui
   }
 }
 
-/** `request`: everything the client does not list (spec/session-protocol.md §2.4); always answered. */
+/**
+ * `request`: everything the client does not list (spec/session-protocol.md §2.4); always answered. Original clients write their first
+ * one before they have imported the catch-up: a list without any of its nodes is not answered with them a second time.
+ */
 export async function request (session: Session, room: Room, message: Of<'request'>): Promise<void> {
   await session.permit({ type: 'read', patterns: session.subscription.patterns }, 'reject.path_scope_forbidden')
   const missing = await drive(without(room.dag, fromHexList(message.known)))
-  await answer(session, room, await filtered(session.subscription, missing))
+  const first = !session.requested
+  session.requested = true
+  const rest = first ? difference(missing, session.terms.catchUp) ?? missing : missing
+  await answer(session, room, await filtered(session.subscription, rest))
 }
 
 /** `mst-done`: the listed nodes as far as the room has them (§2.6); a list without a single id is not answered. */

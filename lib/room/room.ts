@@ -287,7 +287,6 @@ export class Room implements Ledger<Staged> {
   #index (node: NodeView, source: Source): void {
     if (this.dag.indexOf(node.bytes, node.start) >= 0) return
     const index = this.dag.append(node)
-    this.filters.add(idOf(node))
     if (node.blobs) {
       eachOp(node, ({ hash }) => {
         if (hash >= 0) this.blobs.add(toHex(node.bytes.subarray(hash, hash + 32)))

@@ -1,5 +1,6 @@
 import { type Code, NodalmergeError, REASONS } from '../errors.js'
 import { type NodeView, authorOf, everyKey } from '../protocol/node.js'
+import type { Ranges } from '../dag/ranges.js'
 import type { SessionCaps } from '../protocol/caps.js'
 import { type ClientMessage, parseMessage } from '../protocol/message.js'
 import { toHex } from '../protocol/hex.js'
@@ -37,6 +38,8 @@ export interface Terms {
   /** Unix milliseconds, or null. */
   expiresAt: number | null
   subscription: Subscription
+  /** What the catch-up delivers. */
+  catchUp: Ranges
   quota: Quota
 }
 
@@ -58,6 +61,8 @@ export class Session {
   readonly lane = createLane()
   /** Nodes of this session that were refused, so that a client that loops is answered ever more slowly (§2.2). */
   readonly refusals = createPatience(2)
+  /** Whether a `request` has come; the first one may have been written before the catch-up arrived. */
+  requested = false
   /** Redirects given lately, by blob hash (§3.2). */
   readonly redirects = new Map<string, { at: number, times: number }>()
   #source: Source | null = null

@@ -19,30 +19,40 @@ interface Found { form: BlobForm, path: string, name: string, stamp: Stamp, verd
 
 export interface BlobReaderParts { layout: BlobLayout, verdicts: Verdicts, maxInflate: number, log: BlobLog }
 
-export function createBlobReader (parts: BlobReaderParts): BlobReader {
+/** The files of one blob, and what is known of them. */
+interface Shelf {
+  /** Every form that is stored, the preferred one first. */
+  stored (hash: string): AsyncIterable<Found>
+  /** One reading of a file serves all who wait for its verdict. */
+  verify (hash: string, found: Found): Promise<Verdict>
+}
+
+function createShelf (parts: BlobReaderParts): Shelf {
   const { layout, verdicts } = parts
   const running = new Map<string, Promise<Verdict>>()
+  return {
+    async * stored (hash) {
+      for (const form of BLOB_FORMS) {
+        const path = layout.path(hash, form)
+        const name = layout.name(hash, form)
+        const stamp = await attempt(() => stampOf(path))
+        if (stamp !== null) yield { form, path, name, stamp, verdict: verdicts.get(name, stamp) }
+      }
+    },
 
-  /** Every form that is stored and not known to be bad, the preferred one first. */
-  async function * stored (hash: string): AsyncGenerator<Found> {
-    for (const form of BLOB_FORMS) {
-      const path = layout.path(hash, form)
-      const name = layout.name(hash, form)
-      const stamp = await attempt(() => stampOf(path))
-      if (stamp !== null) yield { form, path, name, stamp, verdict: verdicts.get(name, stamp) }
+    async verify (hash, found) {
+      if (found.verdict !== null) return found.verdict
+      const already = running.get(found.name)
+      if (already !== undefined) return await already
+      const work = judge(parts, hash, found).finally(() => running.delete(found.name))
+      running.set(found.name, work)
+      return await work
     }
   }
+}
 
-  /** One reading of a file serves all who wait for its verdict. */
-  function verify (hash: string, found: Found): Promise<Verdict> {
-    if (found.verdict !== null) return Promise.resolve(found.verdict)
-    const already = running.get(found.name)
-    if (already !== undefined) return already
-    const work = judge(parts, hash, found).finally(() => running.delete(found.name))
-    running.set(found.name, work)
-    return work
-  }
-
+export function createBlobReader (parts: BlobReaderParts): BlobReader {
+  const { stored, verify } = createShelf(parts)
   return {
     async stat (hash) {
       for await (const { form, stamp, verdict } of stored(hash)) {

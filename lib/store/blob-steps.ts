@@ -2,10 +2,10 @@ import { setImmediate as turn } from 'node:timers/promises'
 import { createBLAKE3 } from 'hash-wasm'
 import { NodalmergeError } from '../errors.js'
 
-/** Bytes worked on before other work gets its turn: about 1 ms of hashing, 3 ms with decoding. */
-const SHARE = 1024 * 1024
+/** Bytes worked on before other work gets its turn: about 0.3 ms of hashing, 1 ms with decoding. */
+const SHARE = 256 * 1024
 
-/** Yields the same bytes in pieces of at most 1 MiB and lets the event loop turn after each MiB, however they arrive. */
+/** Yields the same bytes in pieces of at most 256 KiB and lets the event loop turn after each 256 KiB, however they arrive. */
 export async function * inSteps (chunks: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
   let share = SHARE
   for await (const chunk of chunks) {

@@ -37,27 +37,20 @@ const silent: BlobLog = { warn () {} }
  */
 export function fsBlobs (options: FsBlobsOptions): BlobStore {
   const { root, maxInflate = 64 * 1024 * 1024, log = silent, sweepInterval = HOUR } = options
-  if (typeof root !== 'string') throw new TypeError('root must be the path of a folder')
-  if (root === '') throw new RangeError('root must not be empty')
-  const layout = blobLayout(root)
+  const layout = layoutOf(root)
   const verdicts = createVerdicts(VERDICTS)
   const reader = createBlobReader({ layout, verdicts, maxInflate, log })
   const put = createBlobWriter({ layout, verdicts, reader, log })
-  let sweeper: NodeJS.Timeout | undefined
-
-  function sweep (): void {
-    removeStale(layout, STALE.later).catch((err: unknown) => log.warn({ err }, 'temporary files could not be searched'))
-  }
-
+  const sweeper = createSweeper(layout, log, sweepInterval)
   return {
     manifest: { name: 'fs', durable: true, presign: false },
     open: () => attempt(async () => {
       await mkdir(layout.pool, { recursive: true })
       await migrateBlobs(layout, log)
       await removeStale(layout, STALE.atOpen)
-      sweeper = setInterval(sweep, sweepInterval).unref()
+      sweeper.start()
     }),
-    async close () { clearInterval(sweeper) },
+    close: () => sweeper.stop(),
     check: () => attempt(() => probe(layout)),
     async stat (hash) { return await reader.stat(guarded(hash)) },
     async get (hash, range) { return await reader.get(guarded(hash), range) },
@@ -69,15 +62,24 @@ export function fsBlobs (options: FsBlobsOptions): BlobStore {
       return raw || compressed
     },
     list: () => listPool(layout),
-    async presign (_op, hash) {
-      requireBlobHash(hash)
-      return null
-    },
+    presign: (_op, hash) => nothing(hash),
     async verifyUploaded (hash) {
       const content = await reader.get(guarded(hash))
       return content === null ? { ok: false, reason: 'not found' } : { ok: true, size: content.size }
     }
   }
+}
+
+function layoutOf (root: unknown): BlobLayout {
+  if (typeof root !== 'string') throw new TypeError('root must be the path of a folder')
+  if (root === '') throw new RangeError('root must not be empty')
+  return blobLayout(root)
+}
+
+/** What this store never has. */
+async function nothing (hash: string): Promise<null> {
+  requireBlobHash(hash)
+  return null
 }
 
 function guarded (hash: string): string {
@@ -100,6 +102,23 @@ async function * listPool (layout: BlobLayout): AsyncGenerator<string> {
     if (entry.kind === 'identity') yield entry.hash
     // A hash that is stored in both forms is listed once, as raw.
     if (entry.kind === 'zstd' && await attempt(() => stampOf(layout.path(entry.hash, 'identity'))) === null) yield entry.hash
+  }
+}
+
+/** Looks for temporary files nobody finishes, every now and then; does not keep the process alive. */
+function createSweeper (layout: BlobLayout, log: BlobLog, interval: number): { start (): void, stop (): Promise<void> } {
+  let timer: NodeJS.Timeout | undefined
+  let sweeping = Promise.resolve()
+  return {
+    start () {
+      timer = setInterval(() => {
+        sweeping = removeStale(layout, STALE.later).catch((err: unknown) => log.warn({ err }, 'temporary files could not be searched'))
+      }, interval).unref()
+    },
+    async stop () {
+      clearInterval(timer)
+      await sweeping
+    }
   }
 }
 

@@ -40,18 +40,16 @@ export interface LevelDatabase {
   open (): Promise<void>
   /** Waits for the tasks that were begun. Idempotent. */
   close (): Promise<void>
-  /** Throws `store.closed` unless open. */
-  opened (): void
-  /** The database for reading. */
-  readable (): Promise<Level>
-  /** The database for writing, reopened first when a write has failed since it was opened. */
-  writable (): Promise<Level>
+  /** The open database, to be waited for before it is used. Throws `store.closed`. */
+  opened (): Level
+  /** Waits until it may be read; after a failed write it then shows whether that was kept, if the disk allows it. */
+  readable (db: Level): Promise<void>
+  /** Waits until it may be written to: it is reopened first when a write has failed since it was opened. */
+  writable (db: Level): Promise<void>
   /** Runs one task at a time, in order; all writing belongs in one, and closing waits for them. */
   alone<T> (task: () => Promise<T>): Promise<T>
   /** One durable commit. */
   write (db: Level, operations: LevelPut[]): Promise<void>
-  /** Writes something, durably, that changes nothing. */
-  check (): Promise<void>
 }
 
 /** `forget` is called whenever what was read before may no longer hold. */
@@ -62,28 +60,13 @@ export function levelDatabase (source: LevelSource, forget: () => void): LevelDa
   let db: Level | null = null
   let isOpen = false
 
-  const opened = (): Level => {
-    if (db === null) throw new NodalmergeError('store.closed')
-    return db
-  }
-  const writable = async (): Promise<Level> => {
-    const level = opened()
-    await mender.writable(level)
-    return level
-  }
-  const write = async (level: Level, operations: LevelPut[]): Promise<void> => {
-    try {
-      await level.batch(operations, { sync: true })
-    } catch (cause) {
-      mender.failed()
-      throw cause
-    }
-  }
-
   return {
     get isOpen () { return isOpen },
     open: () => turn(async () => {
-      db ??= await openLevel(source.connect())
+      if (db === null) {
+        db = await openLevel(source.connect())
+        mender.opened()
+      }
       isOpen = true
     }),
     close: () => turn(async () => {
@@ -96,17 +79,20 @@ export function levelDatabase (source: LevelSource, forget: () => void): LevelDa
       })
     }),
     opened () {
-      if (!isOpen) throw new NodalmergeError('store.closed')
+      if (!isOpen || db === null) throw new NodalmergeError('store.closed')
+      return db
     },
-    async readable () {
-      const level = opened()
-      await mender.readable(level)
-      return level
-    },
-    writable,
+    readable: mender.readable,
+    writable: mender.writable,
     alone,
-    write,
-    check: () => alone(async () => write(await writable(), [FORMAT_RECORD]))
+    async write (level, operations) {
+      try {
+        await level.batch(operations, { sync: true })
+      } catch (cause) {
+        mender.failed()
+        throw cause
+      }
+    }
   }
 }
 
@@ -122,9 +108,11 @@ async function openLevel (db: Level): Promise<Level> {
 }
 
 interface LevelMender {
+  /** To be told when another database was opened. */
+  opened (): void
   /** To be told of every failed write. */
   failed (): void
-  /** Waits until the database may be read. */
+  /** Waits until the database may be read, which it may be, as it was before the failure, while there is no space to reopen it. */
   readable (db: Level): Promise<void>
   /** Waits until the database may be written to. */
   writable (db: Level): Promise<void>
@@ -141,8 +129,10 @@ function levelMender (space: () => Promise<void>, forget: () => void): LevelMend
   let condition: 'sound' | 'suspect' | 'shut' = 'sound'
   let mending: Promise<void> | null = null
 
+  const sound = (): boolean => condition === 'sound'
+  const shut = (): boolean => condition === 'shut'
   const reopen = async (db: Level): Promise<void> => {
-    if (condition === 'suspect') await space()
+    if (!shut()) await space()
     condition = 'shut'
     await db.close()
     await db.open()
@@ -154,12 +144,17 @@ function levelMender (space: () => Promise<void>, forget: () => void): LevelMend
     await mending
   }
   return {
+    opened () { condition = 'sound' },
     failed () { condition = 'suspect' },
     async readable (db) {
-      if (condition === 'shut') await mend(db)
+      try {
+        if (!sound()) await mend(db)
+      } catch (cause) {
+        if (shut()) throw cause
+      }
     },
     async writable (db) {
-      if (condition !== 'sound') await mend(db)
+      if (!sound()) await mend(db)
     },
     async settled () {
       await Promise.allSettled([mending])

@@ -1,6 +1,8 @@
 import { readdir, stat, statfs } from 'node:fs/promises'
 import { join } from 'node:path'
+import { ClassicLevel } from 'classic-level'
 import { NodalmergeError } from '../errors.js'
+import type { LevelSource } from './level-database.js'
 import { isCode } from './level-error.js'
 
 /** What LevelDB itself puts into its folder. */
@@ -9,6 +11,17 @@ const OWN = /^(CURRENT|LOCK|LOG(\.old)?|MANIFEST-\d+|\d+\.(ldb|log|sst|dbtmp))$/
 const HARMLESS = /^(\..*|lost\+found)$/
 /** The node databases of earlier servers (spec/storage-and-operations.md §1.4). */
 const EARLIER = /^(activesync|nodalmerge)\.db(-wal|-shm|-journal)?$/
+
+/** Nodes are mostly keys, hashes and signatures: they do not shrink. */
+const COMPRESSION = false
+
+/** The LevelDB in a folder. */
+export function levelFolder (path: string): LevelSource {
+  return {
+    connect: () => new ClassicLevel<Uint8Array, Uint8Array>(path, { keyEncoding: 'view', valueEncoding: 'view', compression: COMPRESSION }),
+    space: () => checkSpace(path)
+  }
+}
 
 /**
  * Refuses a folder that is not ours to write to: `store.format_foreign` for other programs' files and for the databases of earlier

@@ -8,7 +8,7 @@ export interface Heads {
   of (db: Level, room: string): Promise<number>
   /** Reads what is not known of these rooms; only while no commit is under way. */
   learn (db: Level, rooms: readonly string[]): Promise<void>
-  /** A room that was learned. */
+  /** The last seq of a room that was learned, 0 when there is none. */
   known (room: string): number
   set (room: string, seq: number): void
   forget (): void
@@ -29,7 +29,7 @@ export function levelHeads (): Heads {
       const unknown = rooms.filter((room) => !heads.has(room))
       if (unknown.length === 0) return
       const stored = await db.getMany(unknown.map(headKey))
-      unknown.forEach((room, i) => heads.set(room, readHead(room, stored[i])))
+      for (const [i, bytes] of stored.entries()) if (bytes !== undefined) heads.set(unknown[i], readHead(unknown[i], bytes))
     },
     known: (room) => heads.get(room) ?? 0,
     set: (room, seq) => { heads.set(room, seq) },

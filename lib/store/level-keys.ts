@@ -1,5 +1,4 @@
 import { utf8Encode } from '../protocol/postcard.js'
-import { checkRoom } from './room-id.js'
 
 /**
  * The keys of the embedded store. All start with a letter for what they hold:
@@ -25,7 +24,6 @@ export function headKey (room: string): Uint8Array {
 }
 
 export function stateKey (room: string): Uint8Array {
-  checkRoom(room)
   return tagged(STATE, utf8Encode(room))
 }
 

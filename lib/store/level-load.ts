@@ -10,8 +10,8 @@ const BATCH = 1000
 type Damaged = (seq: number, cause: unknown) => void
 
 /**
- * A room's nodes with `after < seq <= head` at least, from one snapshot of the database. What is missing between two records or
- * before `head` is reported like what cannot be read.
+ * A room's nodes with `after < seq <= head` at least. What is missing between two records or before `head` is reported under its
+ * first seq, together with what made the record before it end early.
  */
 export async function * loadNodes (
   db: Level, room: string, after: number, head: number, damaged: Damaged
@@ -19,28 +19,28 @@ export async function * loadNodes (
   const key = nodeKeys(room)
   const first = after === 0 ? key(0) : await recordBefore(db, key, after + 1)
   let expected = after + 1
+  let cause: unknown
+  const gap = (seq: number): void => {
+    if (seq > expected) damaged(expected, cause ?? new Error(`nodes ${expected} to ${seq - 1} are missing`))
+  }
   for await (const batch of entries(db, first, key(Number.MAX_SAFE_INTEGER))) {
     const nodes: Uint8Array[] = []
     let size = 0
-    let last = after
     for (const [at, value] of batch) {
       const seq = seqOf(at)
-      if (seq > expected && expected > 0) damaged(expected, missing(expected, seq - 1))
       if (size + value.length > CHUNK_BYTES && nodes.length > 0) {
-        yield { nodes: nodes.splice(0), last }
+        yield { nodes: nodes.splice(0), last: expected - 1 }
         size = 0
       }
+      gap(seq)
       size += value.length
-      expected = readRecord(value, seq, after, nodes, damaged)
-      last = expected - 1
+      const read = readRecord(value, seq, after, nodes, damaged)
+      expected = Math.max(read.next, after + 1)
+      cause = read.cause
     }
-    if (nodes.length > 0) yield { nodes, last }
+    if (nodes.length > 0) yield { nodes, last: expected - 1 }
   }
-  if (expected > 0 && expected <= head) damaged(expected, missing(expected, head))
-}
-
-function missing (from: number, to: number): Error {
-  return new Error(`nodes ${from} to ${to} are missing`)
+  gap(head + 1)
 }
 
 /** Key of the record that holds a seq: the last one that does not start after it. */

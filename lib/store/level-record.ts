@@ -38,26 +38,25 @@ function encodeRecord (nodes: readonly Uint8Array[], first: number, end: number)
 
 /**
  * The nodes of a record with a seq above `after`, pushed to `nodes`; `first` is the seq of the record's first node. A node that is
- * no node is reported and left out, its neighbours stay: that is what the lengths are for. Returns the seq after the record's
- * last node, or 0 when not even its outline can be read.
+ * no node is reported and left out, its neighbours stay: that is what the lengths are for. Answers with the seq at which reading
+ * ended, and with the cause when that was before the record's end.
  */
 export function readRecord (
   value: Uint8Array, first: number, after: number, nodes: Uint8Array[], damaged: (seq: number, cause: unknown) => void
-): number {
+): { next: number, cause?: unknown } {
   const c = cursor(value)
-  let seq = first
+  let next = first
   try {
-    for (const end = first + readVarint(c); seq < end; seq++) {
+    for (const end = first + readVarint(c); next < end; next++) {
       const start = skipBytes(c)
-      if (seq <= after) continue
+      if (next <= after) continue
       const node = readNode(value, start, c.pos)
       if (node instanceof Uint8Array) nodes.push(node)
-      else damaged(seq, node.cause)
+      else damaged(next, node.cause)
     }
-    return seq
+    return { next }
   } catch (cause) {
-    damaged(seq, cause)
-    return 0
+    return { next, cause }
   }
 }
 

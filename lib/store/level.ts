@@ -1,5 +1,4 @@
-import { ClassicLevel } from 'classic-level'
-import { checkFolder, checkSpace } from './level-folder.js'
+import { checkFolder, levelFolder } from './level-folder.js'
 import { nodesOverLevel } from './level-nodes.js'
 import type { NodeStore } from './node-store.js'
 
@@ -7,9 +6,6 @@ export interface LevelNodesOptions {
   /** The database's own folder; created when missing. */
   path: string
 }
-
-/** Nodes are mostly keys, hashes and signatures: they do not shrink. */
-const COMPRESSION = false
 
 /**
  * The embedded default: nodes in a LevelDB folder, flushed to the disk before an append resolves. One process at a time; `open`
@@ -19,8 +15,7 @@ const COMPRESSION = false
 export function levelNodes (options: LevelNodesOptions): NodeStore {
   const { path } = options
   if (typeof path !== 'string' || path === '') throw new TypeError('path is a non-empty string')
-  const source = { connect: () => folder(path), space: () => checkSpace(path) }
-  const store = nodesOverLevel(source, { name: 'level', durable: true, shared: false })
+  const store = nodesOverLevel(levelFolder(path), { name: 'level', durable: true, shared: false })
   return {
     ...store,
     async open () {
@@ -28,8 +23,4 @@ export function levelNodes (options: LevelNodesOptions): NodeStore {
       await store.open()
     }
   }
-}
-
-function folder (path: string): ClassicLevel<Uint8Array, Uint8Array> {
-  return new ClassicLevel(path, { keyEncoding: 'view', valueEncoding: 'view', compression: COMPRESSION })
 }

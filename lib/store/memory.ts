@@ -1,1 +1,2 @@
+export { type MemoryBlobsOptions, memoryBlobs } from './memory-blobs.js'
 export { memoryNodes } from './memory-nodes.js'

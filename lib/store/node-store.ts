@@ -51,7 +51,10 @@ export interface NodeStoreManifest {
 /** Bytes of nodes in a chunk: large enough to be cheap, small enough that indexing one does not hold up the event loop. */
 export const CHUNK_BYTES = 1024 * 1024
 
-/** Whole nodes in their canonical encoding, which may be views of one buffer; `last` is the seq of the last one. */
+/**
+ * Whole nodes in their canonical encoding, which may be views of one buffer and are not to be written to; `last` is the seq up to
+ * which the room is loaded: that of the last node, or of something damaged behind it.
+ */
 export interface StoredChunk { nodes: Uint8Array[], last: number }
 
 /**

@@ -19,55 +19,27 @@ export interface FaultyBlobs extends BlobStore {
   readonly calls: ReadonlyMap<BlobCall, number>
 }
 
-export function faultyBlobs (inner: BlobStore): FaultyBlobs {
+type Faults = Pick<FaultyBlobs, 'fail' | 'hold' | 'cut' | 'heal' | 'calls'> & {
+  enter (call: BlobCall): Promise<void>
+  maybeCut (content: BlobContent | null): BlobContent | null
+}
+
+function createFaults (): Faults {
   const calls = new Map<BlobCall, number>()
   const failures = new Map<BlobCall, { error: Error, left: number }>()
   const gates = new Map<BlobCall, Promise<unknown>>()
   let cutAfter = Infinity
-
-  async function enter (call: BlobCall): Promise<void> {
-    calls.set(call, (calls.get(call) ?? 0) + 1)
-    await gates.get(call)
-    const failure = failures.get(call)
-    if (failure === undefined || failure.left === 0) return
-    failure.left--
-    throw failure.error
-  }
-
-  async function through<T> (call: BlobCall, work: () => Promise<T>): Promise<T> {
-    await enter(call)
-    return await work()
-  }
-
-  async function * shortened (stream: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
-    let size = 0
-    for await (const chunk of stream) {
-      size += chunk.length
-      if (size > cutAfter) throw new NodalmergeError('store.failed', 'cut on command')
-      yield chunk
-    }
-  }
-
-  const maybeCut = (content: BlobContent | null): BlobContent | null =>
-    content === null ? null : { size: content.size, stream: shortened(content.stream) }
-
   return {
-    manifest: inner.manifest,
     calls,
-    open: () => through('open', () => inner.open()),
-    close: () => through('close', () => inner.close()),
-    check: () => through('check', () => inner.check()),
-    stat: (hash) => through('stat', () => inner.stat(hash)),
-    get: (hash, range) => through('get', async () => maybeCut(await inner.get(hash, range))),
-    encoded: (hash) => through('encoded', async () => maybeCut(await inner.encoded(hash))),
-    put: (hash, body, limits) => through('put', () => inner.put(hash, body, limits)),
-    delete: (hash) => through('delete', () => inner.delete(hash)),
-    async * list () {
-      await enter('list')
-      yield * inner.list()
+    async enter (call) {
+      calls.set(call, (calls.get(call) ?? 0) + 1)
+      await gates.get(call)
+      const failure = failures.get(call)
+      if (failure === undefined || failure.left === 0) return
+      failure.left--
+      throw failure.error
     },
-    presign: (op, hash, about) => through('presign', () => inner.presign(op, hash, about)),
-    verifyUploaded: (hash) => through('verifyUploaded', () => inner.verifyUploaded(hash)),
+    maybeCut: (content) => content === null ? null : { size: content.size, stream: shortened(content.stream, () => cutAfter) },
     fail (call, error = new NodalmergeError('store.failed'), times = Infinity) { failures.set(call, { error, left: times }) },
     hold (call) {
       const gate = new AbortController()
@@ -82,5 +54,40 @@ export function faultyBlobs (inner: BlobStore): FaultyBlobs {
       failures.clear()
       cutAfter = Infinity
     }
+  }
+}
+
+async function * shortened (stream: AsyncIterable<Uint8Array>, limit: () => number): AsyncGenerator<Uint8Array> {
+  let size = 0
+  for await (const chunk of stream) {
+    size += chunk.length
+    if (size > limit()) throw new NodalmergeError('store.failed', 'cut on command')
+    yield chunk
+  }
+}
+
+export function faultyBlobs (inner: BlobStore): FaultyBlobs {
+  const { enter, maybeCut, ...commands } = createFaults()
+  async function through<T> (call: BlobCall, work: () => Promise<T>): Promise<T> {
+    await enter(call)
+    return await work()
+  }
+  return {
+    ...commands,
+    manifest: inner.manifest,
+    open: () => through('open', () => inner.open()),
+    close: () => through('close', () => inner.close()),
+    check: () => through('check', () => inner.check()),
+    stat: (hash) => through('stat', () => inner.stat(hash)),
+    get: (hash, range) => through('get', async () => maybeCut(await inner.get(hash, range))),
+    encoded: (hash) => through('encoded', async () => maybeCut(await inner.encoded(hash))),
+    put: (hash, body, limits) => through('put', () => inner.put(hash, body, limits)),
+    delete: (hash) => through('delete', () => inner.delete(hash)),
+    async * list () {
+      await enter('list')
+      yield * inner.list()
+    },
+    presign: (op, hash, about) => through('presign', () => inner.presign(op, hash, about)),
+    verifyUploaded: (hash) => through('verifyUploaded', () => inner.verifyUploaded(hash))
   }
 }

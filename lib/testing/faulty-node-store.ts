@@ -5,7 +5,7 @@ import type { NodeStore } from '../store/node-store.js'
 export type NodeStoreMethod = Exclude<keyof NodeStore, 'manifest'>
 
 export interface Failure {
-  /** How many calls fail; the rest pass. Default 1. */
+  /** How many calls fail, at least 1; the rest pass. Default 1. */
   times?: number
   /** Do the work all the same and fail then, like a commit whose answer was lost. Default false: nothing is done. */
   kept?: boolean
@@ -83,16 +83,17 @@ async function enter (fault: Fault): Promise<Required<Failure> | undefined> {
 function controls (fault: (method: NodeStoreMethod) => Fault): NodeStoreFaults {
   return {
     fail (method, { times = 1, kept = false, error = new NodalmergeError('store.failed') } = {}) {
+      if (!(times >= 1)) throw new RangeError('a failure happens at least once')
       fault(method).failures.push({ times, kept, error })
     },
     hold (method) {
       const held = fault(method)
-      let open = (): void => {}
-      const gate = new Promise<void>((resolve) => { open = resolve })
+      const waiting: (() => void)[] = []
+      const gate = new Promise<void>((resolve) => { waiting.push(resolve) })
       held.gate = gate
       return () => {
         if (held.gate === gate) held.gate = null
-        open()
+        waiting.forEach((go) => { go() })
       }
     },
     held: (method, count = 1) => new Promise((resolve) => {

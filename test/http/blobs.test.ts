@@ -310,7 +310,7 @@ t.test('BL-12 the checks come in the published order, all of them before the bod
     token: 'secret',
     authorize: (request, action) => {
       ops.push(action.op)
-      return request.headers['x-deny'] === undefined ? true : { code: 'unauthorized.denied' }
+      return request.headers['x-deny'] === undefined ? true : { refused: 'not you' }
     }
   })
   const right = { authorization: 'Bearer secret' }
@@ -352,8 +352,8 @@ t.test('BL-13 the host decides each action, and anything but true refuses', asyn
     { op: 'url', hash, direction: 'put' }, { op: 'uploaded', hash }
   ])
   for (const [given, status, error] of [
-    [{ code: 'reject.blob_not_found' }, 404, 'not found'], [{ code: 'unauthorized.denied', message: 'not in this room' }, 403, 'not in this room'],
-    [{ code: 'unauthorized.token_missing' }, 401, 'a capability token is required'], [false, 403, 'the host refused this peer'], [undefined, 403, 'the host refused this peer'],
+    [{ refused: '', code: 'reject.blob_not_found' }, 404, 'not found'], [{ refused: 'not in this room' }, 403, 'not in this room'],
+    [{ refused: 'sign in', code: 'unauthorized.token_missing' }, 401, 'sign in'], [false, 403, 'the host refused this peer'], [undefined, 403, 'the host refused this peer'],
     [null, 403, 'the host refused this peer'], [{ code: 'toString' }, 403, 'the host refused this peer'], [1, 403, 'the host refused this peer'],
     [new NodalmergeError('reject.room_unavailable'), 503, 'room loading'], [new Error('the database is down'), 500, 'internal error']
   ] as const) {

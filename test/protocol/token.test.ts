@@ -126,6 +126,7 @@ t.test('TK-6 what would make two tokens share their signed bytes is neither mint
 })
 
 t.test('TK-7 capabilities are sorted by their UTF-8 bytes', async (t) => {
+  t.equal(Buffer.from(tokenMessage({ ...claims, caps: ['\u{1f600}', '\uffee', 'b'] })).toString().split('\0').at(-1), 'b\n\uffee\n\u{1f600}')
   t.same(mintToken({ ...claims, caps: ['\u{1f600}', '\uffee', 'b', 'B', 'a'] }, room).caps, ['B', 'a', 'b', '\uffee', '\u{1f600}'])
 })
 

@@ -89,6 +89,8 @@ t.test('RL-5 subscribe replaces the filter for what comes; the catch-up, request
   const bob = peer(2)
   const reader = await join('plans', bob, { subscribe: ['world/**'] })
   t.equal(bob.receive(nodesIn(await reader.next('pack'))).accepted.length, 1, 'catch-up')
+  reader.send({ type: 'request', known: [...bob.ids()] })
+  t.equal((await reader.next('pack')).nodes, 'AA==')
   reader.send({ type: 'request', known: [] })
   t.equal(peer(3).receive(nodesIn(await reader.next('pack'))).accepted.length, 1, 'request')
   reader.send({ type: 'mst-done', ids: branches.map((node) => toHex(node.subarray(0, 32))) })
@@ -148,6 +150,26 @@ t.test('RL-7 request answers with what is not listed, even when that is nothing;
   client.send({ type: 'mst-done', ids: ['zz'] })
   client.send({ type: 'mst-done', ids: [toHex(nodes[1].subarray(0, 32)), 'f'.repeat(64)] })
   t.equal(nodesIn(await client.next('pack'))[0], 1)
+})
+
+t.test('RL-12 a first request written before the catch-up was imported is not answered with it again', async (t) => {
+  const { join } = await open(t)
+  const alice = peer(1)
+  const nodes = ['a', 'b', 'c'].map((key) => alice.write(set(key)))
+  const writer = await join('plans', alice)
+  writer.send(packOf(alice, nodes))
+  await writer.next('pack-ack')
+  const early = await join('plans', peer(2, { nodes: nodes.slice(0, 1) }))
+  t.equal(nodesIn(await early.next('pack'))[0], 2, 'the catch-up')
+  const known = [toHex(nodes[0].subarray(0, 32))]
+  early.send({ type: 'request', known })
+  t.equal((await early.next('pack')).nodes, 'AA==')
+  early.send({ type: 'request', known })
+  t.equal(nodesIn(await early.next('pack'))[0], 2, 'a later one is taken at its word')
+  const lost = await join('plans', peer(3, { nodes: nodes.slice(0, 1) }))
+  await lost.next('pack')
+  lost.send({ type: 'request', known: [nodes[0], nodes[2]].map((node) => toHex(node.subarray(0, 32))) })
+  t.equal(nodesIn(await lost.next('pack'))[0], 1, 'a list that holds some of the catch-up was written after it')
 })
 
 t.test('RL-8 mst-request is answered in the order asked, without what does not exist', async (t) => {

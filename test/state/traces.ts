@@ -15,6 +15,13 @@ export interface Trace {
   txns: { agent: number, parents: number[], patches: Patch[] }[]
 }
 
+/**
+ * How edits are written: as range operations, which is what published clients do, or as operations on single characters. Only the
+ * latter keep their meaning under every concurrent edit: a range anchored behind a character that someone else deletes at the same
+ * time goes to the end of the text (spec/wire-format.md §9.2).
+ */
+export type OpStyle = 'ranges' | 'characters'
+
 /** One edit as a client writes it: a transaction of one operation. */
 export interface TraceEdit {
   agent: number
@@ -60,7 +67,7 @@ interface Replica { text: Text, seen: number[], clock: number }
  * The edits of a trace in its order, one per inserted or deleted run, as length-one ranges behind the character they follow when
  * the trace edits character by character. Every agent keeps a replica that takes in exactly what its parents bring.
  */
-export function * editsToOps (trace: Trace, key = 't'): Generator<TraceEdit> {
+export function * editsToOps (trace: Trace, style: OpStyle = 'ranges', key = 't'): Generator<TraceEdit> {
   const replicas = Array.from({ length: trace.agents }, (): Replica => ({ text: createText(), seen: new Array(trace.agents).fill(0), clock: 0 }))
   const own: number[][] = replicas.map(() => [])
   const edits: TraceEdit[] = []
@@ -70,7 +77,7 @@ export function * editsToOps (trace: Trace, key = 't'): Generator<TraceEdit> {
     let tips = parents.map((parent) => lastOf[parent])
     for (const tip of tips) receive(replica, tip, edits, own)
     for (const patch of patches) {
-      for (const op of opsOf(replica.text, key, patch)) {
+      for (const op of opsOf(replica.text, key, patch, style)) {
         const edit = { agent, author: authorOf(agent), lamport: replica.clock + 1, op, parents: tips }
         tips = [edits.length]
         own[agent].push(edits.length)
@@ -95,10 +102,23 @@ function receive (replica: Replica, tip: number, edits: TraceEdit[], own: number
   }
 }
 
-function * opsOf (text: Text, key: string, [position, deleted, inserted]: Patch): Generator<TextOp> {
+function * opsOf (text: Text, key: string, [position, deleted, inserted]: Patch, style: OpStyle): Generator<TextOp> {
   const at = text.toUnits(position)
-  if (deleted > 0) yield { type: 'text-delete-range', key, anchor: behind(text, at), count: deleted }
-  if (inserted !== '') yield { type: 'text-insert-range', key, anchor: behind(text, at), text: inserted }
+  if (style === 'ranges') {
+    if (deleted > 0) yield { type: 'text-delete-range', key, anchor: behind(text, at), count: deleted }
+    if (inserted !== '') yield { type: 'text-insert-range', key, anchor: behind(text, at), text: inserted }
+    return
+  }
+  for (let i = 0; i < deleted; i++) {
+    const target = text.idAt(at)
+    if (target !== null) yield { type: 'text-delete', key, target }
+  }
+  let end = at
+  for (const char of inserted) {
+    const anchor = behind(text, end)
+    yield { type: 'text-insert', key, after: anchor.at === 'after' ? anchor.id : null, char }
+    end += char.length
+  }
 }
 
 function behind (text: Text, position: number): Anchor {

@@ -175,6 +175,12 @@ t.test('BS-23 a file that is replaced or cut between being looked at and being r
   await writeFile(pool(bigHash), small)
   await t.rejects(bytesOf(before), { code: 'store.failed' })
   await store.put(bigHash, once(big), PLENTY)
+  const same = await store.get(bigHash)
+  await writeFile(pool(bigHash), Buffer.alloc(big.length))
+  // The clock of a file system may stand still for some milliseconds.
+  await utimes(pool(bigHash), 1, 1)
+  await t.rejects(bytesOf(same), { code: 'store.failed' }, 'also by one of the same size')
+  await store.put(bigHash, once(big), PLENTY)
   const during = await store.get(bigHash)
   await t.rejects(async () => {
     for await (const chunk of during?.stream ?? []) {
@@ -317,13 +323,16 @@ t.test('BS-31 the memory store keeps to its bound, uploads in flight included, a
   const [a, b] = [Buffer.alloc(600, 1), Buffer.alloc(600, 2)]
   async function * meanwhile (): AsyncGenerator<Uint8Array> {
     yield a.subarray(0, 500)
-    await t.rejects(store.put(await hashOf(b), once(b), PLENTY), { code: 'reject.blob_unavailable', statusCode: 503 })
+    await t.rejects(store.put(await hashOf(b), once(b.subarray(0, 400), b.subarray(400)), PLENTY), { code: 'reject.blob_unavailable', statusCode: 503 })
     yield a.subarray(500)
   }
   t.equal(await store.put(await hashOf(a), meanwhile(), PLENTY), 'created')
   await t.rejects(store.put(await hashOf(b), once(b), PLENTY), { code: 'reject.blob_unavailable' })
   await store.delete(await hashOf(a))
   t.equal(await store.put(await hashOf(b), once(b), PLENTY), 'created', 'what failed or was deleted takes no room')
+  const rest = Buffer.alloc(400, 3)
+  t.equal(await store.put(await hashOf(rest), once(rest), PLENTY), 'created', 'and it is full to the last byte')
+  t.equal(await store.put(await hashOf(b), once(b), PLENTY), 'exists', 'what is there needs no room')
   b.fill(0)
   t.equal((await bytesOf(await store.get(await hashOf(Buffer.alloc(600, 2)))))[0], 2, 'the bytes are a copy')
 })

@@ -12,6 +12,8 @@ export interface FaultyLevel extends Level {
   /** What the next walks throw. */
   failWalks: Error | null
   failClose: boolean
+  /** What closing waits for. */
+  slowClose: Promise<void> | null
   opened: number
   reads: number
 }
@@ -27,6 +29,7 @@ export function faultyLevel (): FaultyLevel {
     unreadable: null,
     failWalks: null,
     failClose: false,
+    slowClose: null,
     opened: 0,
     reads: 0,
     async open () {
@@ -37,6 +40,7 @@ export function faultyLevel (): FaultyLevel {
     },
     async close () {
       if (level.failClose) throw error('LEVEL_DATABASE_NOT_CLOSED')
+      await level.slowClose
       await db.close()
     },
     async get (key) {

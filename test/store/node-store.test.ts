@@ -56,6 +56,21 @@ const mistakes: [string, (store: NodeStore) => Partial<NodeStore>, RegExp][] = [
     }))
   }), /^NS-(3|4|8|9|10|11)$/],
   ['loads from the start', (store) => ({ load: (room, _, damaged) => store.load(room, 0, damaged) }), /^NS-14$/],
+  ['finds fault', (store) => ({
+    async * load (room, after, damaged) {
+      damaged(1, new Error('a speck of dust'))
+      yield * store.load(room, after, damaged)
+    }
+  }), /^NS-15$/],
+  ['breaks when closed', (store) => ({
+    async * load (room, after, damaged) {
+      try {
+        yield * store.load(room, after, damaged)
+      } catch (cause) {
+        throw new Error('a bare socket error', { cause })
+      }
+    }
+  }), /^NS-28$/],
   ['folds case', (store) => ({ version: (room) => store.version(room.toLowerCase()) }), /^NS-6$/],
   ['lists nothing', () => ({ async * rooms () {} }), /^NS-(7|9|19)$/],
   ['forgets state', () => ({ async putState () {} }), /^NS-2[1-4]$/],
