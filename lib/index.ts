@@ -101,12 +101,12 @@ function bytesOf (value: Uint8Array | string | undefined): Uint8Array | null {
 
 function decorator (server: Server, drain: () => Promise<void>): Nodalmerge {
   return {
-    room: (id) => createHandle(server, id),
+    room: (id: unknown) => createHandle(server, id),
     async * rooms () {
       for await (const { room } of server.store.rooms()) yield room
     },
     blobs: server.blobs,
-    publicKey: server.signer.publicKey,
+    get publicKey () { return server.signer.publicKey.slice() },
     drain
   }
 }

@@ -24,8 +24,9 @@ export async function acceptUpgrades (app: FastifyInstance, maxPayload: number, 
   Object.assign(server, { [ANSWERED]: true })
   await app.register(websocket, {
     options: { maxPayload, ...(first ? {} : { server: new EventEmitter() as typeof server }) },
+    // In place of the library's own hook, which closes sessions without a code and before their work was committed.
     preClose (done) {
-      drain().then(() => this.websocketServer.close(), done).finally(() => done())
+      drain().finally(() => app.websocketServer.close()).then(() => done(), done)
     }
   })
   app.addHook('onReady', async () => {
