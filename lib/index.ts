@@ -61,7 +61,7 @@ const plugin: FastifyPluginAsync<NodalmergeOptions> = async (app, given) => {
   await app.register(async (scope) => {
     socketRoutes(scope, server.rooms)
     if (options.blobsHttp !== false) await scope.register(blobRoutes, { store: server.blobs, maxBytes: options.limits.blobHttpBytes, ...options.blobsHttp })
-  }, { ...(options.prefix === undefined ? {} : { prefix: options.prefix }), ...(logLevel === undefined ? {} : { logLevel }), ...(logSerializers === undefined ? {} : { logSerializers }) })
+  }, { prefix: options.prefix ?? '', ...(logLevel === undefined ? {} : { logLevel }), ...(logSerializers === undefined ? {} : { logSerializers }) })
 }
 
 async function createServer (app: FastifyInstance, options: ParsedOptions): Promise<Server> {

@@ -21,7 +21,8 @@ export interface Orphans<Waiting extends Orphan> {
 }
 
 export function createOrphans<Waiting extends Orphan> (most: { nodes: number, bytes: number }): Orphans<Waiting> {
-  const held = new Map<string, { orphan: Waiting, parent: Uint8Array }>()
+  interface Held { orphan: Waiting, parent: Uint8Array, siblings: Set<string> }
+  const held = new Map<string, Held>()
   const waiting = new Map<string, Set<string>>()
   let bytes = 0
 
@@ -30,16 +31,14 @@ export function createOrphans<Waiting extends Orphan> (most: { nodes: number, by
     if (entry === undefined) return null
     held.delete(key)
     bytes -= entry.orphan.node.end - entry.orphan.node.start
-    const parent = keyAt(entry.parent, 0)
-    const siblings = waiting.get(parent)
-    siblings?.delete(key)
-    if (siblings?.size === 0) waiting.delete(parent)
+    entry.siblings.delete(key)
+    if (entry.siblings.size === 0) waiting.delete(keyAt(entry.parent, 0))
     return entry.orphan
   }
 
   function shrink (): void {
     for (const key of held.keys()) {
-      if (held.size <= most.nodes && bytes <= most.bytes) return
+      if (held.size <= most.nodes && bytes <= most.bytes) break
       drop(key)
     }
   }
@@ -48,19 +47,14 @@ export function createOrphans<Waiting extends Orphan> (most: { nodes: number, by
     get size () { return held.size },
     add (orphan, parent) {
       drop(orphan.key)
-      held.set(orphan.key, { orphan, parent })
-      bytes += orphan.node.end - orphan.node.start
       const key = keyAt(parent, 0)
-      const siblings = waiting.get(key)
-      if (siblings === undefined) waiting.set(key, new Set([orphan.key]))
-      else siblings.add(orphan.key)
+      const siblings = waiting.get(key) ?? new Set()
+      waiting.set(key, siblings.add(orphan.key))
+      held.set(orphan.key, { orphan, parent, siblings })
+      bytes += orphan.node.end - orphan.node.start
       shrink()
     },
-    release (key) {
-      const children = waiting.get(key)
-      if (children === undefined) return []
-      return [...children].flatMap((child) => drop(child) ?? [])
-    },
+    release: (key) => [...waiting.get(key) ?? []].flatMap((child) => drop(child) ?? []),
     all: () => [...held.values()],
     expire (time) {
       for (const [key, { orphan }] of held) {

@@ -1,4 +1,4 @@
-import { NodalmergeError } from '../errors.js'
+import { NodalmergeError, REASONS } from '../errors.js'
 import { type Dag, createDag } from '../dag/dag.js'
 import { type Filters, createFilters } from '../dag/ibf.js'
 import { type Trie, createTrie } from '../dag/mst.js'
@@ -190,7 +190,8 @@ export class Room implements Ledger<Staged> {
         verdict.duplicates++
       } else {
         const first = verdict.refused.find(({ id }) => bytesAt(node.bytes, node.start, id))
-        verdict.refused.push(first ?? { id: idOf(node), code: 'reject.missing_parent', message: 'missing parent node' })
+        // Known when the pack was read and taken back since: the store failed.
+        verdict.refused.push(first ?? { id: idOf(node), code: 'reject.store_unavailable', message: REASONS['reject.store_unavailable'].message })
       }
     }
     return twins
