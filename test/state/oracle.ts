@@ -14,13 +14,16 @@ export class NaiveText {
   pending = new Set<string>()
   waiting = new Map<string, { id: OpId, after: OpId, text: string }[]>()
 
+  /** The nodes once each in canonical order. */
+  static order (nodes: readonly Written[]): Written[] {
+    return [...nodes]
+      .sort((a, b) => a.lamport - b.lamport || compareBytes(a.author, b.author) || compareBytes(a.id, b.id))
+      .filter((node, i, all) => i === 0 || compareBytes(node.id, all[i - 1].id) !== 0)
+  }
+
   static canonical (nodes: readonly Written[]): NaiveText {
     const text = new NaiveText()
-    const sorted = [...nodes].sort((a, b) => a.lamport - b.lamport || compareBytes(a.author, b.author) || compareBytes(a.id, b.id))
-    sorted.forEach((node, i) => {
-      if (i > 0 && Buffer.compare(node.id, sorted[i - 1].id) === 0) return
-      for (const op of node.ops) text.apply(node, op)
-    })
+    for (const node of NaiveText.order(nodes)) for (const op of node.ops) text.apply(node, op)
     return text
   }
 
