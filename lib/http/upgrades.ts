@@ -16,7 +16,10 @@ const ANSWERED = Symbol.for('nodalmerge.upgrades')
 export async function acceptUpgrades (app: FastifyInstance, maxPayload: number, drain: () => Promise<void>): Promise<void> {
   const { server } = app
   if (app.hasDecorator('websocketServer')) {
-    app.addHook('preClose', drain)
+    app.addHook('preClose', async () => {
+      endLateUpgrades(server)
+      await drain()
+    })
     return
   }
   const first = !(ANSWERED in server)
@@ -25,10 +28,19 @@ export async function acceptUpgrades (app: FastifyInstance, maxPayload: number, 
   await app.register(websocket, {
     options: { maxPayload, ...(first ? {} : { server: new EventEmitter() as typeof server }) },
     preClose (done) {
+      endLateUpgrades(server)
       drain().then(() => this.websocketServer.close(), done).finally(() => done())
     }
   })
   app.addHook('onReady', async () => {
     if (server.listenerCount('upgrade') > 1) throw new NodalmergeError('plugin.upgrade_conflict')
   })
+}
+
+/**
+ * While it closes, Fastify answers every request with 503 before any hook runs, and nobody ends the socket of an upgrade that is
+ * answered like that: the server would wait for it for ever.
+ */
+function endLateUpgrades (server: FastifyInstance['server']): void {
+  server.on('upgrade', (_request, socket) => { socket.end(() => socket.destroy()) })
 }
