@@ -18,7 +18,11 @@ export function socketRoutes (app: FastifyInstance, rooms: Rooms): void {
       if (roomOf(request) === null) return reply.code(404).send({ error: 'not found' })
     },
     handler: async (_request, reply) => reply.code(426).header('upgrade', 'websocket').send({ error: 'upgrade required' }),
-    wsHandler: (socket, request) => attach(rooms, socket, request)
+    wsHandler: (socket, request) => {
+      // A host's own `@fastify/websocket` closes every client it knows before we are asked to drain; ours we close ourselves, with a code.
+      app.websocketServer.clients.delete(socket)
+      attach(rooms, socket, request)
+    }
   })
 }
 

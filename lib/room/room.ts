@@ -39,6 +39,7 @@ export class Room implements Ledger<Staged> {
   /** When the last session left, for idle eviction. */
   idleSince: number
   #clock = 0
+  #changes: Promise<void> = Promise.resolve()
   #state: RoomState = OPEN_STATE
   #policy: Policy = compilePolicy(currentPolicy(OPEN_STATE))
   /** Accepted and not yet durable: known and a parent for what follows, shown to nobody. */
@@ -302,23 +303,30 @@ export class Room implements Ledger<Staged> {
 
   /** Locks the room under an Ed25519 room key; durable before it is confirmed (design §5 row 7). */
   async lock (key: string): Promise<void> {
-    if (this.#state.key !== null) throw new NodalmergeError('reject.room_locked')
-    await this.#save({ ...this.#state, key })
+    await this.#change((state) => {
+      if (state.key !== null) throw new NodalmergeError('reject.room_locked')
+      return { ...state, key }
+    })
     for (const session of this.sessions) session.recheck()
   }
 
   async setPolicy (policy: StoredPolicy): Promise<void> {
-    await this.#save(withPolicy(this.#state, policy))
+    await this.#change((state) => withPolicy(state, policy))
   }
 
-  /** One change of the room's state at a time, each on top of the one before. */
-  async #save (state: RoomState): Promise<void> {
-    try {
-      await this.#server.store.putState(this.id, state)
-    } catch (cause) {
-      throw new NodalmergeError('reject.store_unavailable', undefined, { cause })
-    }
-    this.restore(state)
+  /** One change of the room's state at a time, each on top of the one before; durable before it is in force. */
+  #change (next: (state: RoomState) => RoomState): Promise<void> {
+    const change = this.#changes.then(async () => {
+      const state = next(this.#state)
+      try {
+        await this.#server.store.putState(this.id, state)
+      } catch (cause) {
+        throw new NodalmergeError('reject.store_unavailable', undefined, { cause })
+      }
+      this.restore(state)
+    })
+    this.#changes = change.catch(() => {})
+    return change
   }
 
   /** Housekeeping, about once a second. */

@@ -7,7 +7,7 @@ import { NodalmergeError } from '../errors.js'
 import { type Document, createDocument } from './document.js'
 import { EXCLUDED, canonicalHash } from './resolve.js'
 import { isPureSnapshot } from './snapshot.js'
-import { type CanWrite, type GlobMatcher, type Timeline, compilePolicy, policyAt } from './timeline.js'
+import { type CanWrite, type Timeline, compilePolicy, policyAt } from './timeline.js'
 
 /** How far a node's lamport may run ahead of the clock (spec/wire-format.md §5.2). */
 const LAMPORT_SLACK = 1_048_576
@@ -16,10 +16,8 @@ export interface ReplayOptions {
   blake3: Blake3
   /** Checks the signatures; without one they are not checked, as for nodes from one's own storage. */
   verifier?: Verifier
-  /** Policies by cut-over; without any, everyone may write. Needs `glob`. */
+  /** Policies by cut-over; without any, everyone may write. */
   timeline?: Timeline
-  /** The policy glob matcher. */
-  glob?: GlobMatcher
   /** Whose snapshot nodes are exempt from the policy; nobody's by default. */
   isTrusted?: (author: Uint8Array) => boolean
 }
@@ -66,18 +64,17 @@ async function checkSignatures (nodes: readonly NodeView[], verifier: Verifier |
 }
 
 /** Throws unless the policy in force at a node's lamport lets its author write all its keys. */
-function permission ({ timeline = [], glob, isTrusted = () => false }: ReplayOptions): (node: NodeView) => void {
+function permission ({ timeline = [], isTrusted = () => false }: ReplayOptions): (node: NodeView) => void {
   const compiled = new Map<object, CanWrite>()
   return (node) => {
     const policy = policyAt(timeline, node.lamport)
     if (policy.rules.length === 0 && policy.default === 'allow') return
-    if (glob === undefined) throw new TypeError('a timeline needs a glob matcher')
     const ops = readOps(node)
     const author = authorOf(node)
     if (isPureSnapshot(ops) && isTrusted(author)) return
-    const canWrite = compiled.get(policy) ?? compilePolicy(policy, glob)
+    const canWrite = compiled.get(policy) ?? compilePolicy(policy)
     compiled.set(policy, canWrite)
-    const refused = ops.find((op) => !canWrite(op.key, author))
+    const refused = ops.find((op) => !canWrite(op.key, toHex(author)))
     if (refused !== undefined) {
       throw new NodalmergeError('reject.policy_violation', `policy violation: author [${author.join(', ')}] not permitted to write key '${refused.key}'`)
     }
@@ -94,7 +91,9 @@ function parentsFirst (nodes: readonly NodeView[]): NodeView[] {
     const parents = new Set(Array.from({ length: node.parentCount }, (_, i) => toHex(parentOf(node, i))))
     for (const parent of parents) {
       if (!byId.has(parent)) throw new NodalmergeError('reject.missing_parent', `missing parent node: ${parent}`)
-      children.set(parent, [...children.get(parent) ?? [], node])
+      const siblings = children.get(parent)
+      if (siblings === undefined) children.set(parent, [node])
+      else siblings.push(node)
     }
     missing.set(node, parents.size)
     if (parents.size === 0) out.push(node)

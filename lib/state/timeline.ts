@@ -1,44 +1,35 @@
 import type { Blake3 } from '../protocol/blake3.js'
-import { compareBytes } from '../protocol/bytes.js'
+import { policyGlob } from '../protocol/glob.js'
+import { fromHex, toHex } from '../protocol/hex.js'
 import { count } from '../protocol/node.js'
-import { type Cursor, type Writer, cursor, malformed, readString, readVarint, readVarint32, skip, take, writeRaw, writeString, writeVarint, writer } from '../protocol/postcard.js'
+import type { WritePolicy } from '../protocol/policy.js'
+import {
+  type Cursor, type Writer, cursor, malformed, readString, readVarint, readVarint32, skip, take, writeRaw, writeString, writeVarint,
+  writer
+} from '../protocol/postcard.js'
 
-/** One rule of a write policy: which authors may write the keys a glob matches (spec/wire-format.md §12.1). Keys are 32 bytes. */
-export interface PolicyRule {
-  glob: string
-  canWrite: Uint8Array[]
-  /** Kept and hashed, enforced nowhere (§12.2). */
-  canRead: Uint8Array[]
-  /** Kept and hashed, enforced nowhere. */
-  canDerive: Uint8Array[]
-}
-
-/** The first rule whose glob matches decides; when none does, the default. */
-export interface Policy { rules: PolicyRule[], default: 'allow' | 'deny' }
+type PolicyRule = WritePolicy['rules'][number]
 
 /** A policy from a cut-over on, inclusive. The server numbers them 0, 1, 2, … (design §5, row 23). */
-export interface TimelineEntry { effectiveLamport: number, policy: Policy }
+export interface TimelineEntry { effectiveLamport: number, policy: WritePolicy }
 
 export type Timeline = readonly TimelineEntry[]
 
-/** Everyone may write everything. */
-export const OPEN_POLICY: Policy = { rules: [], default: 'allow' }
+/** Everyone may write everything (spec/wire-format.md §12.1). */
+export const OPEN_POLICY: WritePolicy = { rules: [], default: 'allow' }
 
 /** The timeline a room starts with (§12.5). */
 export const NEW_ROOM_TIMELINE: Timeline = [{ effectiveLamport: 0, policy: OPEN_POLICY }]
 
-/** Compiles a glob once: the policy matcher of §12.3, not the one of subscriptions. */
-export type GlobMatcher = (pattern: string) => (key: string) => boolean
+/** Whether an author, as 64 lower-case hexadecimal digits, may write a key. */
+export type CanWrite = (key: string, author: string) => boolean
 
-export type CanWrite = (key: string, author: Uint8Array) => boolean
-
-/** A policy ready to be asked about many keys (§12.2). A matching rule without authors denies everyone. */
-export function compilePolicy (policy: Policy, glob: GlobMatcher): CanWrite {
-  const rules = policy.rules.map((rule) => ({ matches: glob(rule.glob), authors: rule.canWrite }))
+/** A policy ready to be asked about many keys: the first rule whose glob matches decides, then the default (§12.2). */
+export function compilePolicy (policy: WritePolicy): CanWrite {
+  const rules = policy.rules.map((rule) => ({ matches: policyGlob(rule.pathGlob), authors: new Set(rule.canWrite) }))
   return (key, author) => {
     const rule = rules.find(({ matches }) => matches(key))
-    if (rule === undefined) return policy.default === 'allow'
-    return rule.authors.some((allowed) => compareBytes(allowed, author) === 0)
+    return rule === undefined ? policy.default === 'allow' : rule.authors.has(author)
   }
 }
 
@@ -48,14 +39,8 @@ function ordered (timeline: Timeline): TimelineEntry[] {
 }
 
 /** The policy for a node: the last one in force at its lamport, everything allowed before the first (§12.5). */
-export function policyAt (timeline: Timeline, lamport: number): Policy {
+export function policyAt (timeline: Timeline, lamport: number): WritePolicy {
   return ordered(timeline).findLast((entry) => entry.effectiveLamport <= lamport)?.policy ?? OPEN_POLICY
-}
-
-/** The timeline with one more policy, in force from the next number on. */
-export function withPolicy (timeline: Timeline, policy: Policy): TimelineEntry[] {
-  const last = cutover(timeline)
-  return [...timeline, { effectiveLamport: last === null ? 0 : last + 1, policy }]
 }
 
 /** The greatest cut-over, or null when there is none. */
@@ -87,14 +72,15 @@ export function encodeTimeline (timeline: Timeline): Uint8Array {
 }
 
 function writeRule (w: Writer, rule: PolicyRule): void {
-  writeString(w, rule.glob)
+  writeString(w, rule.pathGlob)
   for (const keys of [rule.canWrite, rule.canRead, rule.canDerive]) {
     writeVarint(w, keys.length)
-    for (const key of keys) {
-      if (key.length !== 32) throw new RangeError('an author has 32 bytes')
-      writeRaw(w, key)
-    }
+    for (const key of keys) writeRaw(w, fromHex(key, 32) ?? badKey())
   }
+}
+
+function badKey (): never {
+  throw new RangeError('an author is 64 hexadecimal digits')
 }
 
 /** Reads an encoded timeline. Throws `reject.protocol_invalid_message`. */
@@ -110,11 +96,11 @@ export function decodeTimeline (bytes: Uint8Array): TimelineEntry[] {
 }
 
 function readRule (c: Cursor): PolicyRule {
-  const keys = (): Uint8Array[] => list(c, 32, () => {
+  const keys = (): string[] => list(c, 32, () => {
     const start = skip(c, 32)
-    return c.bytes.slice(start, c.pos)
+    return toHex(c.bytes.subarray(start, c.pos))
   })
-  return { glob: readString(c), canWrite: keys(), canRead: keys(), canDerive: keys() }
+  return { pathGlob: readString(c), canWrite: keys(), canRead: keys(), canDerive: keys() }
 }
 
 /** A counted list whose elements take at least `least` bytes each. */
