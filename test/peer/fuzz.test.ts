@@ -66,7 +66,7 @@ t.test('CL-17 peers over the rooms of this server converge from every seed', asy
 
 t.test('CL-18 peers over real sockets and the embedded store converge, with the server closed and started again', async (t) => {
   const folder = t.testdir()
-  for (let seed = FIRST; seed < FIRST + Math.ceil(SEEDS / 8); seed++) {
+  for (let seed = FIRST; seed < FIRST + Math.ceil(SEEDS / 12); seed++) {
     const result = await fuzz({ seed, server: await socketServer(t, join(folder, `${seed}`)), blake3 })
     t.ok(result.nodes > 0, `seed ${seed}: ${result.nodes} nodes`)
   }
