@@ -21,19 +21,18 @@ export interface Orphans<Waiting extends Orphan> {
 }
 
 export function createOrphans<Waiting extends Orphan> (most: { nodes: number, bytes: number }): Orphans<Waiting> {
-  interface Held { orphan: Waiting, parent: Uint8Array, siblings: Set<string> }
+  interface Held { orphan: Waiting, parent: Uint8Array, siblings: Map<string, Waiting> }
   const held = new Map<string, Held>()
-  const waiting = new Map<string, Set<string>>()
+  const waiting = new Map<string, Map<string, Waiting>>()
   let bytes = 0
 
-  function drop (key: string): Waiting | null {
+  function drop (key: string): void {
     const entry = held.get(key)
-    if (entry === undefined) return null
+    if (entry === undefined) return
     held.delete(key)
     bytes -= entry.orphan.node.end - entry.orphan.node.start
     entry.siblings.delete(key)
     if (entry.siblings.size === 0) waiting.delete(keyAt(entry.parent, 0))
-    return entry.orphan
   }
 
   function shrink (): void {
@@ -48,13 +47,17 @@ export function createOrphans<Waiting extends Orphan> (most: { nodes: number, by
     add (orphan, parent) {
       drop(orphan.key)
       const key = keyAt(parent, 0)
-      const siblings = waiting.get(key) ?? new Set()
-      waiting.set(key, siblings.add(orphan.key))
+      const siblings = waiting.get(key) ?? new Map()
+      waiting.set(key, siblings.set(orphan.key, orphan))
       held.set(orphan.key, { orphan, parent, siblings })
       bytes += orphan.node.end - orphan.node.start
       shrink()
     },
-    release: (key) => [...waiting.get(key) ?? []].flatMap((child) => drop(child) ?? []),
+    release (key) {
+      const children = [...waiting.get(key)?.values() ?? []]
+      for (const child of children) drop(child.key)
+      return children
+    },
     all: () => [...held.values()],
     expire (time) {
       for (const [key, { orphan }] of held) {

@@ -41,6 +41,7 @@ t.test('AC-26 an orphan of two missing parents waits for both', async (t) => {
   const parents = [alice.write(set('a')), bob.write(set('b'))]
   const child = peer(3, { nodes: parents }).write(set('c'))
   const client = await join('plans', alice)
+  parents.sort(Buffer.compare)
   for (const node of [child, ...parents]) client.send(packOf(alice, [node]))
   for (let i = 0; i < 3; i++) await client.next('pack-ack')
   t.equal((await server.rooms.open('plans')).dag.size, 3)
@@ -132,4 +133,59 @@ t.test('HS-22 whatever fails after a session has gone is nobody else\'s concern'
   const again = await join('plans', alice)
   again.send(packOf(alice, [...alice.nodes()]))
   t.match(await again.next('pack-ack'), { accepted_count: 3 })
+})
+
+t.test('BW-9 a blob that is named but not there, declined or too large is unavailable; a broken store ends the session', async (t) => {
+  const base = memoryBlobs()
+  const blobs = {
+    ...base,
+    manifest: { ...base.manifest, presign: true },
+    put: async () => { throw new Error('bug') }
+  }
+  const { server, join } = createTestServer(t, { blobs, limit: { blobSocketBytes: 3 } })
+  await server.store.open()
+  await base.open()
+  const large = Buffer.from('large')
+  const hash = Buffer.from(server.blake3.hash(large))
+  await base.put(hash.toString('hex'), (async function * () { yield large })(), { maxBytes: 10 })
+  const alice = peer(1)
+  const client = await join('plans', alice)
+  const absent = Buffer.alloc(32, 1)
+  client.send(packOf(alice, [alice.write([{ type: 'map-set-blob', key: 'a', hash: absent }, { type: 'map-set-blob', key: 'b', hash }])]))
+  await client.next('pack-ack')
+  client.send({ type: 'blob-request', hashes: [absent.toString('hex'), hash.toString('hex')] })
+  t.match(await client.next('blob-pack'), { blobs: [], requested: [absent.toString('hex'), hash.toString('hex')] })
+  client.send({ type: 'blob-upload', blobs: [{ hash: 'c'.repeat(64), data: 'AAAA' }] })
+  t.equal((await client.ended()).code, 1011)
+})
+
+t.test('RM-6 a room that cannot be is not opened, and a store that cannot say whether a room is locked lets nobody in', async (t) => {
+  const store = faultyNodeStore(memoryNodes())
+  const { server, connect } = createTestServer(t, { store })
+  await server.store.open()
+  await t.rejects(server.rooms.open(''), { code: 'reject.room_invalid' })
+  store.faults.fail('state')
+  const client = connect()
+  client.send({ type: 'hello', pubkey: 'p' })
+  t.equal((await client.next('error')).code, 'store.failed')
+  t.equal((await client.ended()).code, 1011)
+  client.session.close('reject.internal')
+  t.equal(client.closed?.code, 1011, 'a session ends once')
+})
+
+t.test('RL-14 a reader that leaves in the middle of its catch-up ends it', async (t) => {
+  const { server, join } = createTestServer(t, { limit: { frameBytes: 4_000 } })
+  await server.store.open()
+  const alice = peer(1)
+  const writer = await join('plans', alice)
+  writer.send(packOf(alice, Array.from({ length: 2_500 }, (_, i) => alice.write(set(`k${i}`, 'x'.repeat(2_000))))))
+  await writer.next('pack-ack')
+  const reader = await join('plans', peer(2))
+  reader.stall()
+  await settle()
+  reader.leave()
+  reader.flow()
+  await settle()
+  t.notOk(reader.session.follows(1e9))
+  t.equal((await server.rooms.open('plans')).sessions.size, 1)
 })
