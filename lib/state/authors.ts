@@ -1,4 +1,3 @@
-import { compareBytes } from '../protocol/bytes.js'
 import { grown } from './columns.js'
 
 const KEY = 32
@@ -62,13 +61,8 @@ export function authorBytes (a: Authors, author: number): Uint8Array {
 export function compareAuthors (a: Authors, left: number, right: number): number {
   if (left === right) return 0
   const keys = a.keys
-  for (let i = left * KEY, j = right * KEY, end = i + KEY; i < end; i++, j++) if (keys[i] !== keys[j]) return keys[i] - keys[j]
-  return 0
+  let i = left * KEY
+  let j = right * KEY
+  while (keys[i] === keys[j]) { i++; j++ }
+  return keys[i] - keys[j]
 }
-
-/** Whether an author is the zero key, which never wins a slot at lamport 0 (§7). */
-export function isZeroAuthor (a: Authors, author: number): boolean {
-  return compareBytes(a.keys.subarray(author * KEY, author * KEY + KEY), ZERO) === 0
-}
-
-const ZERO = new Uint8Array(KEY)

@@ -81,29 +81,22 @@ function permission ({ timeline = [], isTrusted = () => false }: ReplayOptions):
   }
 }
 
+interface Pending { node: NodeView, missing: number, children: Pending[] }
+
 /** The nodes once each, parents before children and otherwise in input order. */
 function parentsFirst (nodes: readonly NodeView[]): NodeView[] {
-  const byId = new Map(nodes.map((node) => [toHex(idOf(node)), node]))
-  const out: NodeView[] = []
-  const missing = new Map<NodeView, number>()
-  const children = new Map<string, NodeView[]>()
-  for (const node of byId.values()) {
-    const parents = new Set(Array.from({ length: node.parentCount }, (_, i) => toHex(parentOf(node, i))))
+  const byId = new Map(nodes.map((node): [string, Pending] => [toHex(idOf(node)), { node, missing: 0, children: [] }]))
+  const ready: Pending[] = []
+  for (const entry of byId.values()) {
+    const parents = new Set(Array.from({ length: entry.node.parentCount }, (_, i) => toHex(parentOf(entry.node, i))))
     for (const parent of parents) {
-      if (!byId.has(parent)) throw new NodalmergeError('reject.missing_parent', `missing parent node: ${parent}`)
-      const siblings = children.get(parent)
-      if (siblings === undefined) children.set(parent, [node])
-      else siblings.push(node)
+      const known = byId.get(parent)
+      if (known === undefined) throw new NodalmergeError('reject.missing_parent', `missing parent node: ${parent}`)
+      known.children.push(entry)
     }
-    missing.set(node, parents.size)
-    if (parents.size === 0) out.push(node)
+    entry.missing = parents.size
+    if (parents.size === 0) ready.push(entry)
   }
-  for (const node of out) {
-    for (const child of children.get(toHex(idOf(node))) ?? []) {
-      const left = (missing.get(child) ?? 0) - 1
-      missing.set(child, left)
-      if (left === 0) out.push(child)
-    }
-  }
-  return out
+  for (const { children } of ready) for (const child of children) if (--child.missing === 0) ready.push(child)
+  return ready.map(({ node }) => node)
 }

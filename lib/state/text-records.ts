@@ -119,7 +119,7 @@ function addScalars (r: Records, s: Sequence, text: string): number {
     s.leaf = grown(s.leaf, first + text.length)
   }
   for (let i = 0; i < text.length;) {
-    const code = text.codePointAt(i) ?? 0
+    const code = text.codePointAt(i) as number
     s.code[r.slots++] = code
     i += code > 0xffff ? 2 : 1
   }

@@ -2,7 +2,7 @@ import t from 'tap'
 import assert from 'node:assert/strict'
 import fc from 'fast-check'
 import type { Anchor, OpId, TextOp } from '../../lib/protocol/op.js'
-import { createAuthors } from '../../lib/state/authors.js'
+import { authorBytes, compareAuthors, createAuthors, internAuthor } from '../../lib/state/authors.js'
 import { createText, type Splice } from '../../lib/state/text.js'
 import { lastLamport } from '../../lib/state/text-ids.js'
 import { catchUp, createTextOrder, lateFrom, replayTail, rewind, takeIn, type TextOrder } from '../../lib/state/text-order.js'
@@ -297,4 +297,21 @@ t.test('TX-11 applying does not cost more in a long text', async (t) => {
     assert.equal(text.length, 2 * size)
   }, 2000)
   t.ok(merged < 30, `merging: ${merged}`)
+})
+
+t.test('TX-12 authors are told apart by all their bytes, however many', async (t) => {
+  const keys = Array.from({ length: 500 }, (_, i) => {
+    const key = bytes(7)
+    key[i % 2 === 0 ? 0 : 16] = i >> 1
+    return key
+  })
+  const authors = createAuthors()
+  const distinct = new Set(keys.map((key) => Buffer.from(key).toString('hex')))
+  const numbers = keys.map((key) => internAuthor(authors, key))
+  t.equal(authors.count, distinct.size)
+  t.same(keys.map((key) => internAuthor(authors, key.slice())), numbers)
+  t.same(numbers.map((number) => authorBytes(authors, number)), keys)
+  for (let i = 1; i < keys.length; i++) {
+    assert.equal(Math.sign(compareAuthors(authors, numbers[i - 1], numbers[i])), Buffer.compare(keys[i - 1], keys[i]))
+  }
 })
