@@ -54,6 +54,11 @@ export function createDocument (options: DocumentOptions = {}): Document {
   }
 
   function apply (node: AppliedNode): void {
+    const first = node.ops[0]
+    if (node.ops.length === 1 && isTextOp(first)) {
+      if (follows('text', first.key)) texts.written(first.key).apply(node, [first])
+      return
+    }
     const textOps: TextOp[] = []
     for (const op of node.ops) {
       if (isTextOp(op)) textOps.push(op)

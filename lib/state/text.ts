@@ -63,15 +63,17 @@ export function createText (authors: Authors = createAuthors()): Text {
     return state
   }
 
+  function settle (): void {
+    settled()
+    const splices = changes?.take() ?? []
+    if (splices.length > 0) for (const listener of listeners) listener(splices)
+  }
+
   return Object.assign(reading(settled), {
     apply: (node: NodeKey, ops: readonly TextOp[]) => takeIn(order, node, ops),
-    settle () {
-      settled()
-      const splices = changes?.take() ?? []
-      if (splices.length > 0) for (const listener of listeners) listener(splices)
-    },
+    settle,
     observe (listener: (splices: readonly Splice[]) => void) {
-      settled()
+      settle()
       changes ??= createTextChanges(order)
       listeners.add(listener)
       return () => {

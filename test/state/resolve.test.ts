@@ -102,6 +102,9 @@ t.test('ST-2 a document routes by family and key and follows what is asked', asy
   some.apply(written(1, 1, 1, ...ops))
   t.same([some.keys('map'), some.keys('list'), some.keys('text'), `${some.text('a')}`], [['k'], [], ['b'], ''])
 
+  for (const key of ['a', 'b']) some.apply(written(2, 1, 9, { type: 'text-insert-range', key, anchor: { at: 'end' }, text: '!' }))
+  t.same([`${some.text('a')}`, `${some.text('b')}`], ['', 'y!'])
+
   const secret = [set('\0e2ee', 'payload')]
   t.same([isEncrypted(secret), isEncrypted([...secret, set('k', 'v')]), isEncrypted(ops.slice(0, 1)), isEncrypted(ops.slice(1, 2)), isEncrypted([])], [true, false, false, false, false])
   const opaque = createDocument()

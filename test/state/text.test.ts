@@ -216,6 +216,11 @@ t.test('TX-9 splices lead from what observers knew to what is', async (t) => {
   t.equal(next(), undefined, 'what came and went is not told')
   apply(node(16, 2, removal(after(20, 9), 3)))
   t.equal(next(), undefined, 'nor what changes nothing')
+  apply(node(17, 2, range(start, 'z')))
+  const others: Splice[] = []
+  const leave = text.observe((splices) => others.push(...splices))
+  t.same([told.pop(), others], [[{ position: 0, deleted: 0, inserted: 'h' }], []], 'a new observer starts from what is (the later deletion now takes the z)')
+  leave()
   stop()
   apply(node(25, 1, range(start, 'y')))
   t.equal(next(), undefined)
