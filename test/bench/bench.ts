@@ -64,7 +64,7 @@ export function createBench ({ tiny, profiles, progress }: BenchOptions): { rows
   async function server (start: Start, node: readonly string[] = []): Promise<Host> {
     const profile = profiles === undefined || start.kind === 'plain' ? [] : ['--cpu-prof', `--cpu-prof-dir=${profiles}`]
     const remote = await process<ServerCommands>('server', [...node, ...profile])
-    const port = await remote.ask('start', start)
+    const port = await remote.ask('start', tiny ? { ...start, threads: 1 } : start)
     return {
       ...remote,
       place: (room) => ({ port, room, plain: start.kind === 'plain' }),
