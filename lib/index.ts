@@ -1,6 +1,6 @@
 import { join } from 'node:path'
 import fp from 'fastify-plugin'
-import type { FastifyInstance, FastifyPluginAsync } from 'fastify'
+import type { FastifyInstance, FastifyPluginAsync, RegisterOptions } from 'fastify'
 import { IBF_KEYS } from './dag/ibf.js'
 import { MST_KEYS } from './dag/mst-hash.js'
 import { createSigner, generateSeed } from './crypto/ed25519.js'
@@ -44,7 +44,9 @@ declare module 'fastify' {
 }
 
 const plugin: FastifyPluginAsync<NodalmergeOptions> = async (app, given) => {
-  const options = parseOptions(given)
+  // What Fastify takes for itself at a registration.
+  const { logLevel, logSerializers, ...own } = given as NodalmergeOptions & RegisterOptions
+  const options = parseOptions(own)
   const server = await createServer(app, options)
   await server.store.open()
   await server.blobs.open()
@@ -59,7 +61,7 @@ const plugin: FastifyPluginAsync<NodalmergeOptions> = async (app, given) => {
   await app.register(async (scope) => {
     socketRoutes(scope, server.rooms)
     if (options.blobsHttp !== false) await scope.register(blobRoutes, { store: server.blobs, maxBytes: options.limits.blobHttpBytes, ...options.blobsHttp })
-  }, options.prefix === undefined ? {} : { prefix: options.prefix })
+  }, { prefix: options.prefix ?? '', ...(logLevel === undefined ? {} : { logLevel }), ...(logSerializers === undefined ? {} : { logSerializers }) })
 }
 
 async function createServer (app: FastifyInstance, options: ParsedOptions): Promise<Server> {
@@ -101,12 +103,12 @@ function bytesOf (value: Uint8Array | string | undefined): Uint8Array | null {
 
 function decorator (server: Server, drain: () => Promise<void>): Nodalmerge {
   return {
-    room: (id) => createHandle(server, id),
+    room: (id: unknown) => createHandle(server, id),
     async * rooms () {
       for await (const { room } of server.store.rooms()) yield room
     },
     blobs: server.blobs,
-    publicKey: server.signer.publicKey,
+    get publicKey () { return server.signer.publicKey.slice() },
     drain
   }
 }

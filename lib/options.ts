@@ -7,14 +7,16 @@ import type { Hello } from './room/server.js'
 import type { BlobStore } from './store/blob-store.js'
 import type { NodeStore } from './store/node-store.js'
 
-const functionOf = <Type>() => z.custom<Type>((value) => typeof value === 'function', 'must be a function')
+const WRONG_TYPE = { wrongType: true }
+const functionOf = <Type>() => z.custom<Type>((value) => typeof value === 'function', { error: 'must be a function', params: WRONG_TYPE })
 const bytes32 = z.union([
-  z.instanceof(Uint8Array).refine((bytes) => bytes.length === 32, 'must have 32 bytes'),
+  z.custom<Uint8Array>((value) => value instanceof Uint8Array, { error: 'must be 32 bytes or 64 hexadecimal digits', params: WRONG_TYPE })
+    .refine((bytes) => bytes.length === 32, 'must have 32 bytes'),
   z.string().regex(/^[0-9a-fA-F]{64}$/, 'must be 64 hexadecimal digits')
 ])
 const store = <Type>(methods: string[]) => z.custom<Type>(
   (value) => typeof value === 'object' && value !== null && methods.every((name) => typeof Reflect.get(value, name) === 'function'),
-  'must be a store')
+  { error: 'must be a store', params: WRONG_TYPE })
 
 const BlobsHttp = z.strictObject({
   /** A bearer token that every blob request must carry; none = anonymous. */
@@ -61,7 +63,28 @@ export type ParsedOptions = z.output<typeof Options>
 export function parseOptions (given: unknown): ParsedOptions {
   const parsed = Options.safeParse(given)
   if (parsed.success) return parsed.data
-  const [issue] = parsed.error.issues
-  const text = `option ${issue.path.join('.') || '(root)'}: ${issue.message}`
-  throw issue.code === 'invalid_type' || issue.code === 'custom' ? new TypeError(text) : new RangeError(text)
+  const { path, message, wrongType } = explain(parsed.error.issues[0], given, [])
+  const text = `option ${path.join('.') || '(root)'}: ${message}`
+  throw wrongType ? new TypeError(text) : new RangeError(text)
+}
+
+interface Fault { path: PropertyKey[], message: string, wrongType: boolean }
+
+/** Where a fault lies, and whether the value has another type than any that would do; fractions and infinities are wrong values. */
+function explain (issue: z.core.$ZodIssue, given: unknown, above: readonly PropertyKey[]): Fault {
+  const path = [...above, ...issue.path]
+  const value = issue.path.reduce((at, name) => Object(at)[name], given)
+  if (issue.code === 'invalid_union') return closest(issue.errors.map(([first]) => explain(first, value, path)))
+  const wrongType = issue.code === 'invalid_type'
+    ? typeof value !== 'number' || !['number', 'int'].includes(issue.expected)
+    : issue.code === 'invalid_value' ? typeof value !== typeof issue.values[0] : issue.code === 'custom' && issue.params?.wrongType === true
+  return { path, message: issue.message, wrongType }
+}
+
+/** Of the ways in which a value fits none of several shapes, the one that got furthest; a wrong value got further than a wrong type. */
+function closest (faults: Fault[]): Fault {
+  return faults.reduce((best, fault) => {
+    const further = fault.path.length - best.path.length || Number(best.wrongType) - Number(fault.wrongType)
+    return further > 0 ? fault : best
+  })
 }

@@ -3,7 +3,7 @@ import nodalmerge from 'nodalmerge'
 
 const app = Fastify({ logger: true })
 await app.register(nodalmerge, { data: process.env.DATA ?? './data' })
-app.get('/rooms/:id', async (request) => {
+app.get('/rooms/:id/title', async (request) => {
   const room = app.nodalmerge.room(request.params.id)
   const state = await room.state()
   return { title: state.text('title').toString() }

@@ -18,25 +18,23 @@ export function socketRoutes (app: FastifyInstance, rooms: Rooms): void {
       if (roomOf(request) === null) return reply.code(404).send({ error: 'not found' })
     },
     handler: async (_request, reply) => reply.code(426).header('upgrade', 'websocket').send({ error: 'upgrade required' }),
-    wsHandler: (socket, request) => attach(rooms, socket, request)
+    wsHandler: (socket, request) => {
+      // A host's own `@fastify/websocket` closes every client it knows before we are asked to drain; ours we close ourselves, with a code.
+      app.websocketServer.clients.delete(socket)
+      attach(rooms, socket, request)
+    }
   })
 }
 
 /**
  * The room named by the path: one raw segment, decoded once, or null. Read from the raw URL, because the router's own decoding cannot
- * tell `a/b` from `a%2Fb`.
+ * tell `a/b` from `a%2Fb`; what cannot be decoded the router has refused.
  */
 function roomOf (request: FastifyRequest): string | null {
-  const [path] = (request.raw.url ?? '').split('?', 1)
-  const segment = path.slice(path.lastIndexOf('/') + 1)
-  const wildcard = (request.params as { '*': string })['*']
-  if (segment === '') return null
-  try {
-    const room = decodeURIComponent(segment)
-    return room === wildcard || decodeURIComponent(wildcard) === room ? room : null
-  } catch {
-    return null
-  }
+  const base = String(request.routeOptions.url).slice(0, -1)
+  const [path] = String(request.raw.url).split('?', 1)
+  const segment = path.slice(base.length)
+  return !path.startsWith(base) || segment === '' || segment.includes('/') ? null : decodeURIComponent(segment)
 }
 
 /** Listeners are attached before anything is awaited, so no frame is lost. */
@@ -45,15 +43,11 @@ function attach (rooms: Rooms, socket: WebSocket, request: FastifyRequest): void
   const session: Session = rooms.connect(adapt(socket), { room: room === RUNTIME_ROOM ? null : room, address: request.ip, request })
   socket.on('message', (data: RawData, binary: boolean) => {
     if (binary) session.receiveBinary()
-    else session.receive(textOf(data))
+    else session.receive((data as Buffer).toString())
   })
   socket.on('pong', () => session.alive())
   socket.on('close', () => session.ended())
   socket.on('error', (error) => request.log.debug({ err: error }, 'socket error'))
-}
-
-function textOf (data: RawData): string {
-  return Array.isArray(data) ? Buffer.concat(data).toString() : Buffer.from(data as Buffer).toString()
 }
 
 function adapt (socket: WebSocket): Socket {

@@ -6,7 +6,7 @@ import { type Identity, isRefusal } from './rights.js'
 import type { Hello, Server } from './server.js'
 
 /** What a peer was found to be entitled to at hello. */
-export interface Authority { identity: Identity | null, capabilities: Set<string>, expiresAt: number | null }
+export interface Authority { identity: Identity | null, capabilities: Set<string>, expiresAt: number | null, byToken: boolean }
 
 /**
  * Where rights come from: the host's `authenticate`, a token under the room key of a locked room, a token under the operator key;
@@ -20,7 +20,7 @@ export async function authorityOf (server: Server, room: string, hello: Hello, r
   const token = roomKey === null ? await operatorToken(server, room, hello) : await roomToken(server, room, hello, roomKey)
   for (const capability of token?.caps ?? []) capabilities.add(capability)
   const deadlines = [identity?.expiresAt?.getTime(), token === null ? undefined : token.expiry * 1000].filter((at) => at !== undefined)
-  return { identity, capabilities, expiresAt: deadlines.length === 0 ? null : Math.min(...deadlines) }
+  return { identity, capabilities, expiresAt: deadlines.length === 0 ? null : Math.min(...deadlines), byToken: token !== null }
 }
 
 async function identify (server: Server, hello: Hello, request: unknown): Promise<Identity | null> {

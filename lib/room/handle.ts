@@ -1,9 +1,11 @@
 import { NodalmergeError } from '../errors.js'
 import { type NodeView, encodeNode, encodeTransaction, nodeId, readNode, type SignedNode } from '../protocol/node.js'
 import type { Signer } from '../protocol/crypto.js'
+import { checkOps } from '../protocol/op-check.js'
 import type { Op } from '../protocol/op.js'
 import { encodePack } from '../protocol/pack.js'
 import { fromHex, toHex } from '../protocol/hex.js'
+import { type Document, createDocument } from '../state/document.js'
 import { isPublicKey } from '../crypto/ed25519.js'
 import type { RoomState, StoredPolicy } from '../store/node-store.js'
 import { createLane } from './lane.js'
@@ -24,6 +26,8 @@ export interface RoomHandle {
   append (ops: readonly Op[], options?: { as?: Signer }): Promise<string>
   /** Every node in the order of acceptance. */
   nodes (): AsyncIterable<SignedNode>
+  /** The resolved state: the map, lists and texts of all nodes accepted so far. */
+  state (): Promise<Document>
   /** The room's lock and policy. */
   rights (): Promise<RoomState>
   /** Locks the room: from now on a hello needs a token under this Ed25519 public key (32 bytes or 64 hexadecimal digits). */
@@ -39,7 +43,9 @@ export interface WritePolicy {
   default?: 'allow' | 'deny'
 }
 
-export function createHandle (server: Server, id: string): RoomHandle {
+/** Throws TypeError when `id` is no string; one that names no room is refused by the first call that needs the room. */
+export function createHandle (server: Server, id: unknown): RoomHandle {
+  if (typeof id !== 'string') throw new TypeError('a room id is a string')
   const lane = createLane()
   const source: Source = { ...server.source }
   const open = (): Promise<Room> => server.rooms.open(id)
@@ -50,6 +56,7 @@ export function createHandle (server: Server, id: string): RoomHandle {
       return { nodes: dag.size, sessions: sessions.size, root: toHex(dag.root()), frontier: dag.heads().map(toHex) }
     },
     async append (ops, { as = server.signer } = {}) {
+      checkOps(ops)
       const room = await open()
       const { id: node, bytes } = author(server, room, ops, as)
       const { refused: [refusal] } = await room.accept(encodePack([bytes]), source, lane)
@@ -58,6 +65,11 @@ export function createHandle (server: Server, id: string): RoomHandle {
     },
     async * nodes () {
       for await (const node of walk(await open())) yield readNode(node)
+    },
+    async state () {
+      const document = createDocument()
+      for await (const node of walk(await open())) document.applyView(node)
+      return document
     },
     rights: async () => (await open()).state,
     async lock (key) {
@@ -92,13 +104,21 @@ function readKey (key: unknown): string {
   return toHex(bytes)
 }
 
-function readPolicy ({ rules = [], default: otherwise = 'allow' }: WritePolicy): StoredPolicy {
+function readPolicy (policy: WritePolicy): StoredPolicy {
+  if (typeof policy !== 'object' || policy === null) throw new TypeError('a policy is an object')
+  const { rules = [], default: otherwise = 'allow' } = policy
+  if (!Array.isArray(rules)) throw new TypeError('the rules of a policy are an array')
   if (otherwise !== 'allow' && otherwise !== 'deny') throw new RangeError("the default of a policy is 'allow' or 'deny'")
   return {
-    rules: rules.map(({ path, write }) => {
-      if (typeof path !== 'string') throw new TypeError('the path of a rule is a string')
-      return { pathGlob: path, canWrite: write.map(readKey), canRead: [], canDerive: [] }
-    }),
+    rules: rules.map(readRule),
     default: otherwise
   }
+}
+
+function readRule (rule: unknown): StoredPolicy['rules'][number] {
+  if (typeof rule !== 'object' || rule === null) throw new TypeError('a rule is an object')
+  const { path, write }: { path?: unknown, write?: unknown } = rule
+  if (typeof path !== 'string') throw new TypeError('the path of a rule is a string')
+  if (!Array.isArray(write)) throw new TypeError('the writers of a rule are an array')
+  return { pathGlob: path, canWrite: write.map(readKey), canRead: [], canDerive: [] }
 }

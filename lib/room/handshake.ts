@@ -112,6 +112,7 @@ function settle (session: Session, hello: Hello, room: Room, authority: Authorit
     offeredDirect: hello.caps.supports_direct_blob_io,
     ext: EXTENSIONS.filter((name) => hello.client?.ext.includes(name) === true),
     capabilities: authority.capabilities,
+    byToken: authority.byToken,
     identity: authority.identity,
     expiresAt: authority.expiresAt,
     subscription: createSubscription(room.dag, hello.subscribe),

@@ -12,7 +12,7 @@ export function createLane (): Lane {
   return {
     enter () {
       const turn = tail
-      let leave = (): void => {}
+      let leave!: () => void
       const left = new Promise<void>((resolve) => { leave = resolve })
       tail = turn.then(() => left)
       return { turn, leave }

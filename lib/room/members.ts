@@ -27,9 +27,9 @@ export function createMembers (room: Room): Members {
       if (count === 1) tell('peer-joined', session)
     },
     leave (session) {
-      const count = (counts.get(session.peer.pubkey) ?? 0) - 1
-      if (count > 0) {
-        counts.set(session.peer.pubkey, count)
+      const count = counts.get(session.peer.pubkey)
+      if (count !== undefined && count > 1) {
+        counts.set(session.peer.pubkey, count - 1)
       } else {
         counts.delete(session.peer.pubkey)
         tell('peer-left', session)

@@ -36,7 +36,7 @@ export function objectionTo (candidate: Candidate, room: { clock: number, now: n
 }
 
 export function hashObjection (node: NodeView, actual: Uint8Array): NodalmergeError {
-  return new NodalmergeError('reject.hash_mismatch', `hash mismatch: expected ${toHex(actual)}, got ${toHex(idOf(node))}`)
+  return new NodalmergeError('reject.hash_mismatch', `hash mismatch: expected ${toHex(idOf(node))}, got ${toHex(actual)}`)
 }
 
 export function signatureObjection ({ node, signed }: Candidate): NodalmergeError | null {

@@ -21,25 +21,23 @@ export interface Orphans<Waiting extends Orphan> {
 }
 
 export function createOrphans<Waiting extends Orphan> (most: { nodes: number, bytes: number }): Orphans<Waiting> {
-  const held = new Map<string, { orphan: Waiting, parent: Uint8Array }>()
-  const waiting = new Map<string, Set<string>>()
+  interface Held { orphan: Waiting, parent: Uint8Array, siblings: Map<string, Waiting> }
+  const held = new Map<string, Held>()
+  const waiting = new Map<string, Map<string, Waiting>>()
   let bytes = 0
 
-  function drop (key: string): Waiting | null {
+  function drop (key: string): void {
     const entry = held.get(key)
-    if (entry === undefined) return null
+    if (entry === undefined) return
     held.delete(key)
     bytes -= entry.orphan.node.end - entry.orphan.node.start
-    const parent = keyAt(entry.parent, 0)
-    const siblings = waiting.get(parent)
-    siblings?.delete(key)
-    if (siblings?.size === 0) waiting.delete(parent)
-    return entry.orphan
+    entry.siblings.delete(key)
+    if (entry.siblings.size === 0) waiting.delete(keyAt(entry.parent, 0))
   }
 
   function shrink (): void {
     for (const key of held.keys()) {
-      if (held.size <= most.nodes && bytes <= most.bytes) return
+      if (held.size <= most.nodes && bytes <= most.bytes) break
       drop(key)
     }
   }
@@ -48,18 +46,17 @@ export function createOrphans<Waiting extends Orphan> (most: { nodes: number, by
     get size () { return held.size },
     add (orphan, parent) {
       drop(orphan.key)
-      held.set(orphan.key, { orphan, parent })
-      bytes += orphan.node.end - orphan.node.start
       const key = keyAt(parent, 0)
-      const siblings = waiting.get(key)
-      if (siblings === undefined) waiting.set(key, new Set([orphan.key]))
-      else siblings.add(orphan.key)
+      const siblings = waiting.get(key) ?? new Map()
+      waiting.set(key, siblings.set(orphan.key, orphan))
+      held.set(orphan.key, { orphan, parent, siblings })
+      bytes += orphan.node.end - orphan.node.start
       shrink()
     },
     release (key) {
-      const children = waiting.get(key)
-      if (children === undefined) return []
-      return [...children].flatMap((child) => drop(child) ?? [])
+      const children = [...waiting.get(key)?.values() ?? []]
+      for (const child of children) drop(child.key)
+      return children
     },
     all: () => [...held.values()],
     expire (time) {

@@ -22,8 +22,8 @@ export interface Staged {
 }
 
 export function createPlacement (): Placement {
-  let resolve = (): void => {}
-  let reject = (_: unknown): void => {}
+  let resolve!: () => void
+  let reject!: (failure: unknown) => void
   const durable = new Promise<void>((_resolve, _reject) => { resolve = _resolve; reject = _reject })
   // Somebody waits for it only after the whole pack was placed; until then a failure must not count as unhandled.
   durable.catch(() => {})

@@ -1,4 +1,4 @@
-import { NodalmergeError } from '../errors.js'
+import { NodalmergeError, REASONS } from '../errors.js'
 import { type Dag, createDag } from '../dag/dag.js'
 import { type Filters, createFilters } from '../dag/ibf.js'
 import { type Trie, createTrie } from '../dag/mst.js'
@@ -39,6 +39,7 @@ export class Room implements Ledger<Staged> {
   /** When the last session left, for idle eviction. */
   idleSince: number
   #clock = 0
+  #changes: Promise<void> = Promise.resolve()
   #state: RoomState = OPEN_STATE
   #policy: Policy = compilePolicy(currentPolicy(OPEN_STATE))
   /** Accepted and not yet durable: known and a parent for what follows, shown to nobody. */
@@ -189,7 +190,8 @@ export class Room implements Ledger<Staged> {
         verdict.duplicates++
       } else {
         const first = verdict.refused.find(({ id }) => bytesAt(node.bytes, node.start, id))
-        verdict.refused.push(first ?? { id: idOf(node), code: 'reject.missing_parent', message: 'missing parent node' })
+        // Known when the pack was read and taken back since: the store failed.
+        verdict.refused.push(first ?? { id: idOf(node), code: 'reject.store_unavailable', message: REASONS['reject.store_unavailable'].message })
       }
     }
     return twins
@@ -302,23 +304,30 @@ export class Room implements Ledger<Staged> {
 
   /** Locks the room under an Ed25519 room key; durable before it is confirmed (design §5 row 7). */
   async lock (key: string): Promise<void> {
-    if (this.#state.key !== null) throw new NodalmergeError('reject.room_locked')
-    await this.#save({ ...this.#state, key })
+    await this.#change((state) => {
+      if (state.key !== null) throw new NodalmergeError('reject.room_locked')
+      return { ...state, key }
+    })
     for (const session of this.sessions) session.recheck()
   }
 
   async setPolicy (policy: StoredPolicy): Promise<void> {
-    await this.#save(withPolicy(this.#state, policy))
+    await this.#change((state) => withPolicy(state, policy))
   }
 
-  /** One change of the room's state at a time, each on top of the one before. */
-  async #save (state: RoomState): Promise<void> {
-    try {
-      await this.#server.store.putState(this.id, state)
-    } catch (cause) {
-      throw new NodalmergeError('reject.store_unavailable', undefined, { cause })
-    }
-    this.restore(state)
+  /** One change of the room's state at a time, each on top of the one before; durable before it is in force. */
+  #change (next: (state: RoomState) => RoomState): Promise<void> {
+    const change = this.#changes.then(async () => {
+      const state = next(this.#state)
+      try {
+        await this.#server.store.putState(this.id, state)
+      } catch (cause) {
+        throw new NodalmergeError('reject.store_unavailable', undefined, { cause })
+      }
+      this.restore(state)
+    })
+    this.#changes = change.catch(() => {})
+    return change
   }
 
   /** Housekeeping, about once a second. */

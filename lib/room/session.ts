@@ -34,6 +34,8 @@ export interface Terms {
   offeredDirect: boolean
   ext: readonly string[]
   capabilities: ReadonlySet<string>
+  /** A token under the room's or the operator's key was shown. */
+  byToken: boolean
   identity: Identity | null
   /** Unix milliseconds, or null. */
   expiresAt: number | null
@@ -286,7 +288,7 @@ export class Session {
 
   /** The room was locked: a session without a valid token is asked to come back with one (§5.1). */
   recheck (): void {
-    if (this.terms.expiresAt === null) this.close('unauthorized.token_expired')
+    if (!this.terms.byToken) this.close('unauthorized.token_expired')
   }
 
   /** Ends the session with the code's close code, without an error frame (§6.3); what was queued for it is dropped. */

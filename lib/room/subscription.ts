@@ -26,7 +26,6 @@ export function createSubscription (dag: Dag, initial: readonly string[]): Subsc
   const lacking = createMarks()
 
   function wanted (index: number): boolean {
-    if (everything) return true
     const node = dag.view(index)
     if (node.opCount === 0 || node.sentinel) return true
     return !everyKey(node, (bytes, start, end) => !matchers.some((matches) => matches(bytes, start, end)))

@@ -42,11 +42,15 @@ export function createDocument (options: DocumentOptions = {}): Document {
   const lists = keyed((key) => createList(key, options.onConflict))
   const follows = options.follow ?? (() => true)
 
+  /** All operations of a node on one text go to it in one call. */
   function applyTexts (node: NodeKey, ops: readonly TextOp[]): void {
-    const key = ops[0].key
-    const own = ops.filter((op) => op.key === key)
-    if (follows('text', key)) texts.written(key).apply(node, own)
-    if (own.length < ops.length) applyTexts(node, ops.filter((op) => op.key !== key))
+    const byKey = new Map<string, TextOp[]>()
+    for (const op of ops) {
+      const own = byKey.get(op.key)
+      if (own === undefined) byKey.set(op.key, [op])
+      else own.push(op)
+    }
+    for (const [key, own] of byKey) if (follows('text', key)) texts.written(key).apply(node, own)
   }
 
   function apply (node: AppliedNode): void {

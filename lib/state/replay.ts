@@ -1,5 +1,5 @@
 import type { Blake3 } from '../protocol/blake3.js'
-import { equalBytes } from '../protocol/bytes.js'
+import { compareBytes, equalBytes } from '../protocol/bytes.js'
 import type { Verifier } from '../protocol/crypto.js'
 import { toHex } from '../protocol/hex.js'
 import { type NodeView, authorOf, clockAfter, idOf, nodeId, parentOf, readOps, signatureOf, transactionOf } from '../protocol/node.js'
@@ -81,11 +81,15 @@ function permission ({ timeline = [], isTrusted = () => false }: ReplayOptions):
   }
 }
 
+function inCanonicalOrder (a: NodeView, b: NodeView): number {
+  return a.lamport - b.lamport || compareBytes(authorOf(a), authorOf(b)) || compareBytes(idOf(a), idOf(b))
+}
+
 interface Pending { node: NodeView, missing: number, children: Pending[] }
 
-/** The nodes once each, parents before children and otherwise in input order. */
+/** The nodes once each, parents before children and otherwise in canonical order, so that the outcome depends on the set alone. */
 function parentsFirst (nodes: readonly NodeView[]): NodeView[] {
-  const byId = new Map(nodes.map((node): [string, Pending] => [toHex(idOf(node)), { node, missing: 0, children: [] }]))
+  const byId = new Map([...nodes].sort(inCanonicalOrder).map((node): [string, Pending] => [toHex(idOf(node)), { node, missing: 0, children: [] }]))
   const ready: Pending[] = []
   for (const entry of byId.values()) {
     const parents = new Set(Array.from({ length: entry.node.parentCount }, (_, i) => toHex(parentOf(entry.node, i))))

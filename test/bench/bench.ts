@@ -36,12 +36,14 @@ export type Scenario = (bench: Bench) => Promise<void>
 export interface BenchOptions {
   /** Everything at a size at which nothing is measured, in this process: proves that the scenarios run. */
   tiny: boolean
+  /** Where processor profiles of the servers under test go. */
+  profiles?: string | undefined
   /** Hears of every row as it comes. */
   progress (row: Row): void
 }
 
 /** The settings of one run of the bench; `close` ends what a failed scenario left behind. */
-export function createBench ({ tiny, progress }: BenchOptions): { rows: Row[], during (name: string, scenario: Scenario): Promise<void>, close (): Promise<void> } {
+export function createBench ({ tiny, profiles, progress }: BenchOptions): { rows: Row[], during (name: string, scenario: Scenario): Promise<void>, close (): Promise<void> } {
   const rows: Row[] = []
   const folders: string[] = []
   const made = new Map<string, Promise<unknown>>()
@@ -60,8 +62,9 @@ export function createBench ({ tiny, progress }: BenchOptions): { rows: Row[], d
   }
 
   async function server (start: Start, node: readonly string[] = []): Promise<Host> {
-    const remote = await process<ServerCommands>('server', node)
-    const port = await remote.ask('start', start)
+    const profile = profiles === undefined || start.kind === 'plain' ? [] : ['--cpu-prof', `--cpu-prof-dir=${profiles}`]
+    const remote = await process<ServerCommands>('server', [...node, ...profile])
+    const port = await remote.ask('start', tiny ? { ...start, threads: 1 } : start)
     return {
       ...remote,
       place: (room) => ({ port, room, plain: start.kind === 'plain' }),

@@ -10,7 +10,7 @@ interface Hall { observers: number, rate: number, paced: number, ours: number, p
 const WINDOW = 256
 const KIND = 'keystroke'
 
-/** One writer, many observers, nodes of one operation: latency at a fixed rate, then as fast as the slowest observer follows. */
+/** One writer, many observers, nodes of one operation: as fast as the slowest observer follows, then latency at a fixed rate. */
 export async function fanout (bench: Bench): Promise<void> {
   const halls: Hall[] = [
     { observers: 1, rate: 100, paced: bench.size(300, 3), ours: bench.size(20_000, 50), plain: bench.size(20_000, 50) },
@@ -22,8 +22,9 @@ export async function fanout (bench: Bench): Promise<void> {
     await load.ask('gather', { place: server.place('hall'), observers: hall.observers })
     await rivalLoad.ask('gather', { place: plain.place('hall'), observers: hall.observers })
     const setting = { server, plain, load, rivalLoad }
-    await atFixedRate(bench, hall, setting)
+    // In this order, so that what is timed one by one runs code that is warm.
     await atHighestRate(bench, hall, setting)
+    await atFixedRate(bench, hall, setting)
     for (const remote of [load, rivalLoad, server, plain]) await remote.end()
   }
 }
@@ -49,6 +50,7 @@ async function atHighestRate (bench: Bench, hall: Hall, { server, plain, load, r
     return { rate: nodes * hall.observers / result, cost: 1000 * cpu / (nodes * hall.observers) * 1000 }
   }
   await go(server, load, Math.ceil(hall.ours / 4))()
+  await go(plain, rivalLoad, Math.ceil(hall.plain / 4))()
   const { ours, plain: rival } = await inTurn(bench.runs, go(server, load, hall.ours), go(plain, rivalLoad, hall.plain))
   const aim = hall.observers > 1 ? timesAtLeast(5) : undefined
   bench.report(`${hall.observers} observers, highest rate`, 'deliveries/s', { ours: ours.map(({ rate }) => rate), plain: rival.map(({ rate }) => rate), aim })

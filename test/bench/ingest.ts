@@ -14,7 +14,7 @@ const IN_FLIGHT = 512
 export async function ingest (bench: Bench): Promise<void> {
   const engine = await bench.engine()
   const verified: number[] = []
-  for (let run = 0; run < bench.runs; run++) verified.push(await engine.ask('verify', { count: bench.size(VERIFICATIONS, 200), flight: IN_FLIGHT }))
+  for (let run = 0; run < bench.runs; run++) verified.push(await engine.ask('verify', { count: bench.size(VERIFICATIONS, 200), flight: IN_FLIGHT, threads: bench.size(2, 1) }))
   await engine.end()
   bench.report(`Ed25519, two workers, ${IN_FLIGHT} in flight`, 'verifications/s', { ours: verified })
 

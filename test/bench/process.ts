@@ -42,12 +42,14 @@ export function launch<Known extends Commands> (role: Role, node: readonly strin
     waiting.clear()
   })
   const ask = (name: string, argument?: unknown): Promise<unknown> => new Promise((resolve, reject) => {
+    if (!child.connected) return reject(new Error(`the process ${role} has ended`))
     waiting.set(next, { resolve, reject })
     child.send({ number: next++, name, argument } satisfies Question)
   })
   return {
     ask: ask as Remote<Known>['ask'],
     async end () {
+      if (!child.connected) return
       await ask('stop')
       await ended(child)
     }

@@ -5,8 +5,8 @@ import { describeMachine } from './machine.js'
 import { table } from './sample.js'
 import { SCENARIOS } from './scenarios.js'
 
-/** `npm run bench -- [scenario ...] [--tiny] [--json file]`. */
-const { values, positionals } = parseArgs({ allowPositionals: true, options: { tiny: { type: 'boolean', default: false }, json: { type: 'string' } } })
+/** `npm run bench -- [scenario ...] [--tiny] [--json file] [--profile folder]`. */
+const { values, positionals } = parseArgs({ allowPositionals: true, options: { tiny: { type: 'boolean', default: false }, json: { type: 'string' }, profile: { type: 'string' } } })
 const names = positionals.length === 0 ? Object.keys(SCENARIOS) : positionals
 const unknown = names.filter((name) => !(name in SCENARIOS))
 if (unknown.length > 0) {
@@ -16,7 +16,7 @@ if (unknown.length > 0) {
 
 const machine = describeMachine()
 console.log(Object.entries(machine).map(([name, value]) => `${name}: ${value}`).join('\n'))
-const bench = createBench({ tiny: values.tiny, progress: ({ scenario, what }) => { console.error(`${scenario}: ${what}`) } })
+const bench = createBench({ tiny: values.tiny, profiles: values.profile, progress: ({ scenario, what }) => { console.error(`${scenario}: ${what}`) } })
 try {
   for (const name of names) {
     const start = performance.now()

@@ -5,6 +5,7 @@ import { join } from './join.js'
 import { memory } from './memory.js'
 import { rejoin } from './rejoin.js'
 import { rooms } from './rooms.js'
+import { text } from './text.js'
 
 /** Every scenario by the name it is chosen by, in the order in which they run. */
-export const SCENARIOS: Record<string, Scenario> = { ingest, fanout, rooms, join, rejoin, memory }
+export const SCENARIOS: Record<string, Scenario> = { ingest, fanout, rooms, join, rejoin, memory, text }

@@ -23,6 +23,8 @@ export interface Start {
   /** What to run: nodes in memory, nodes in LevelDB below `folder`, or plain ws. */
   kind: 'memory' | 'durable' | 'plain'
   folder?: string
+  /** Threads that verify signatures, when not as many as usual. */
+  threads?: number
 }
 
 /**
@@ -48,10 +50,10 @@ export function commands () {
   let app: FastifyInstance | null = null
   let store: NodeStore | null = null
 
-  async function startOurs ({ kind, folder = '.' }: Start): Promise<Listening> {
+  async function startOurs ({ kind, folder = '.', threads }: Start): Promise<Listening> {
     const nodes = kind === 'memory' ? memoryNodes() : levelNodes({ path: join(folder, 'nodes') })
     const own = Fastify()
-    await own.register(nodalmerge, { nodes, limits: LIMITS, ...(kind === 'durable' ? { data: folder } : {}) })
+    await own.register(nodalmerge, { nodes, limits: LIMITS, ...(kind === 'durable' ? { data: folder } : {}), ...(threads === undefined ? {} : { verifyThreads: threads }) })
     await own.listen({ host: '127.0.0.1', port: 0 })
     store = nodes
     app = own

@@ -1,4 +1,4 @@
-import type { WebSocket } from 'ws'
+import type { Socket } from 'node:net'
 import Fastify, { type FastifyInstance } from 'fastify'
 import nodalmerge, { type BlobStore, type NodalmergeOptions, memoryBlobs } from '../../lib/index.js'
 
@@ -19,13 +19,18 @@ export interface Presigned { get?: string, put?: string }
 /** Starts the plugin on a free port of this machine. In memory unless the options say otherwise. */
 export async function startServer (options: NodalmergeOptions = {}): Promise<TestServer> {
   const app = Fastify()
+  const connections = new Set<Socket>()
+  app.server.on('connection', (socket) => {
+    connections.add(socket)
+    socket.on('close', () => { connections.delete(socket) })
+  })
   await app.register(nodalmerge, options)
   const http = await app.listen({ port: 0, host: '127.0.0.1' })
   return {
     app,
     url: http.replace('http', 'ws'),
     http,
-    drop () { for (const socket of app.websocketServer.clients as Set<WebSocket>) socket.terminate() },
+    drop () { for (const socket of connections) socket.destroy() },
     close: async () => { await app.close() }
   }
 }

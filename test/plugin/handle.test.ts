@@ -33,7 +33,7 @@ t.test('FP-51 the host sees the resolved state of a room', async (t) => {
   await anna.synced()
   const state = await app.nodalmerge.room('plans').state()
   t.equal(state.text('text').toString(), 'hello')
-  t.equal(Buffer.from(state.get('title') ?? []).toString(), 'Plans')
+  t.equal(Buffer.from(state.map.get('title') ?? []).toString(), 'Plans')
 })
 
 t.test('FP-52 what the host writes is relayed like everybody\'s, as the server or as another key', async (t) => {

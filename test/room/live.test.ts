@@ -109,7 +109,7 @@ t.test('RL-6 a node accepted during a catch-up is delivered by it, in order, and
   const { join } = await open(t, { limit: { frameBytes: 4_000 } })
   const alice = peer(1)
   const writer = await join('plans', alice)
-  writer.send(packOf(alice, Array.from({ length: 9_000 }, (_, i) => alice.write(set(`k${i}`)))))
+  writer.send(packOf(alice, Array.from({ length: 4_000 }, (_, i) => alice.write(set(`k${i}`, 'x'.repeat(2_000))))))
   await writer.next('pack-ack')
   const bob = peer(2, { verify: false })
   const reader = await join('plans', bob)
@@ -118,7 +118,7 @@ t.test('RL-6 a node accepted during a catch-up is delivered by it, in order, and
   for (let i = 0; i < 3; i++) writer.send(packOf(alice, [alice.write(set(`late${i}`))]))
   for (let i = 0; i < 3; i++) await writer.next('pack-ack')
   reader.flow()
-  for (let i = 0; i < 400 && bob.size < 9_003; i++) {
+  for (let i = 0; i < 400 && bob.size < 4_003; i++) {
     await settle(5)
     for (const frame of packs(reader).splice(0)) bob.receive(nodesIn(frame))
   }

@@ -288,6 +288,20 @@ t.test('CM-3 a failed commit is told with what waits behind it, and the room rea
   t.equal(b.recovered, 0)
 })
 
+t.test('CM-5 of several rooms in one commit only those in doubt are read again', async (t) => {
+  const log: string[] = []
+  let failures = 1
+  const committer = createCommitter<Entry>(storeWith(async () => { if (failures-- > 0) throw new Error('disk') }), 100)
+  const [a, b] = [ledger('a', log), ledger('b', log)]
+  committer.submit(a, [entry('1')])
+  await committer.idle()
+  committer.submit(a, [entry('2')])
+  committer.submit(b, [entry('3')])
+  await committer.idle()
+  t.same([a.recovered, b.recovered], [1, 0])
+  t.same(log, ['a failed 1', 'a committed 2', 'b committed 3'])
+})
+
 t.test('CM-4 a room that cannot read its store again fails its entries', async (t) => {
   const log: string[] = []
   const committer = createCommitter<Entry>(storeWith(async () => { throw new Error('disk') }), 100)
