@@ -38,6 +38,11 @@ export async function acceptUpgrades (app: FastifyInstance, maxPayload: number, 
   if (first) server.on('upgrade', endWithPeer)
   await app.register(websocket, {
     options: { maxPayload, ...(first ? {} : { server: new EventEmitter() as typeof server }) },
+    errorHandler (error, socket, request) {
+      // What a client does to its own connection has a code and is no error of the host's.
+      request.log['code' in error ? 'debug' : 'error']({ err: error }, 'socket error')
+      socket.terminate()
+    },
     // In place of the library's own hook, which closes sessions without a code and before their work was committed.
     preClose (done) {
       drain().finally(() => app.websocketServer.close()).then(() => done(), done)

@@ -66,8 +66,11 @@ async function welcome (session: Session, hello: Hello): Promise<void> {
   const room = await within(server, server.rooms.open(roomId))
   const { sessionsPerRoom } = server.limits
   if (sessionsPerRoom > 0 && room.sessions.size >= sessionsPerRoom) throw new NodalmergeError('reject.server_overload')
-  const terms = settle(session, hello, room, authority)
-  await admit(server, terms)
+  await room.use(() => join(session, hello, room, settle(session, hello, room, authority)))
+}
+
+async function join (session: Session, hello: Hello, room: Room, terms: Terms): Promise<void> {
+  await admit(session.server, terms)
   // Hashing what came since the trie was last looked at; a handshake would otherwise do it in one piece.
   if (terms.caps.supports_mst) await drive(room.trie.settle())
   const reconciled = await drive(reconcile(room, claimOf(hello, terms.caps.supports_ibf)))

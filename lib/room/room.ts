@@ -39,6 +39,8 @@ export class Room implements Ledger<Staged> {
   /** When the last session left, for idle eviction. */
   idleSince: number
   #clock = 0
+  /** Work that needs the room to stay in memory. */
+  #users = 0
   #changes: Promise<void> = Promise.resolve()
   #state: RoomState = OPEN_STATE
   #policy: Policy = compilePolicy(currentPolicy(OPEN_STATE))
@@ -67,14 +69,30 @@ export class Room implements Ledger<Staged> {
   /** The Lamport clock with what is still on its way to the store. */
   get clock (): number { return Math.max(this.#clock, this.dag.clock) }
   /** Nothing would be lost or left unanswered if the room left memory now. */
-  get quiet (): boolean { return this.sessions.size === 0 && this.#pending.size === 0 && this.#orphans.size === 0 }
+  get quiet (): boolean {
+    return this.#users === 0 && this.sessions.size === 0 && this.#pending.size === 0 && this.#orphans.size === 0 && this.#unsaved.length === 0
+  }
 
   /**
    * Takes a pack in: decode, known?, limit, verify, authorise, persist, index; acknowledging is the caller's next step, relaying follows
    * at the end of the turn (design §4). Resolves when everything accepted is durable. Rejects with a coded error when the pack cannot be
    * read, a limit is exceeded or the store failed; then nothing of it was acknowledged.
    */
-  async accept (pack: Uint8Array, source: Source, lane: Lane): Promise<Verdict> {
+  accept (pack: Uint8Array, source: Source, lane: Lane): Promise<Verdict> {
+    return this.use(() => this.#take(pack, source, lane))
+  }
+
+  /** Keeps the room in memory while `work` goes on: one that was evicted meanwhile would be loaded a second time beside itself. */
+  async use<Result> (work: () => Promise<Result>): Promise<Result> {
+    this.#users++
+    try {
+      return await work()
+    } finally {
+      this.#users--
+    }
+  }
+
+  async #take (pack: Uint8Array, source: Source, lane: Lane): Promise<Verdict> {
     const ticket = lane.enter()
     let placed: { verdict: Verdict, placement: Placement, twins: Set<Placement> }
     try {
@@ -327,7 +345,7 @@ export class Room implements Ledger<Staged> {
       this.restore(state)
     })
     this.#changes = change.catch(() => {})
-    return change
+    return this.use(() => change)
   }
 
   /** Housekeeping, about once a second. */

@@ -49,7 +49,11 @@ export function createRooms (server: Server): Rooms {
 
   function open (id: string): Promise<Room> {
     const room = loaded.get(id)
-    if (room !== undefined) return Promise.resolve(room)
+    if (room !== undefined) {
+      // Whoever asked is about to use it: it must not be evicted, and loaded a second time, meanwhile.
+      room.idleSince = server.clock.now()
+      return Promise.resolve(room)
+    }
     if (!validRoomId(id, server.limits.roomIdBytes)) return Promise.reject(new NodalmergeError('reject.room_invalid'))
     const under = loading.get(id) ?? load(id)
     loading.set(id, under)
@@ -67,10 +71,10 @@ export function createRooms (server: Server): Rooms {
     if (draining === null) cancel = server.clock.after(SWEEP_MS, sweep)
   }
 
-  /** Only what a durable store can bring back may leave memory. */
+  /** Only what a durable store can bring back may leave memory, and rooms that were merely looked at. */
   function mayEvict (room: Room, now: number): boolean {
     const { idleMs } = server.limits
-    return idleMs > 0 && server.store.manifest.durable && room.quiet && now - room.idleSince >= idleMs
+    return idleMs > 0 && (server.store.manifest.durable || room.dag.size === 0) && room.quiet && now - room.idleSince >= idleMs
   }
 
   async function drainAll (): Promise<void> {

@@ -48,6 +48,9 @@ export interface Terms {
 /** Refusals of a message that end the session; it survives all others (§6.3). */
 const FATAL: ReadonlySet<Code> = new Set<Code>(['reject.rate_limit_nodes', 'reject.rate_limit_bytes'])
 
+/** The close code of a hello that was refused for a reason without one of its own (§1.5). */
+const HELLO_REFUSED = 1008
+
 type Phase = 'hello' | 'opening' | 'live' | 'closed'
 
 /** Messages that make the server read history or blobs; they have a budget of their own (limits.readsPerSecond). */
@@ -179,7 +182,8 @@ export class Session {
     try {
       for (let text = this.#take(); text !== null; text = this.#take()) {
         const work = this.#handle(text)
-        if (work !== null) await work
+        // A frame that failed is told; those behind it are worked off all the same.
+        if (work !== null) await work.catch(this.#failed)
       }
     } finally {
       this.#pumping = false
@@ -254,12 +258,14 @@ export class Session {
 
   /** Whatever goes wrong in this session's work ends here: coded errors are told, others are logged and end the session. */
   #guard (work: Promise<void>): void {
-    work.catch((cause: unknown) => {
-      if (this.#phase === 'closed') return
-      if (cause instanceof NodalmergeError) return this.#tell(cause)
-      this.server.log.error({ err: cause, session: this.id }, 'a session failed')
-      this.close('reject.internal')
-    })
+    work.catch(this.#failed)
+  }
+
+  readonly #failed = (cause: unknown): void => {
+    if (this.#phase === 'closed') return
+    if (cause instanceof NodalmergeError) return this.#tell(cause)
+    this.server.log.error({ err: cause, session: this.id }, 'a session failed')
+    this.close('reject.internal')
   }
 
   #tell (error: NodalmergeError): void {
@@ -300,7 +306,7 @@ export class Session {
   }
 
   /** Ends the handshake: an error frame, then, once it was handed over, a close frame (§1.5). */
-  async refuse (error: NodalmergeError, closeText: string, closeCode = REASONS[error.code].close): Promise<void> {
+  async refuse (error: NodalmergeError, closeText: string, closeCode = REASONS[error.code].close ?? HELLO_REFUSED): Promise<void> {
     this.sendError(error)
     await this.outbox.drained()
     this.close(error.code, closeText, closeCode)

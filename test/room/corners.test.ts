@@ -168,9 +168,9 @@ t.test('RM-6 a room that cannot be is not opened, and a store that cannot say wh
   const client = connect()
   client.send({ type: 'hello', pubkey: 'p' })
   t.equal((await client.next('error')).code, 'store.failed')
-  t.equal((await client.ended()).code, 1011)
+  t.equal((await client.ended()).code, 1008)
   client.session.close('reject.internal')
-  t.equal(client.closed?.code, 1011, 'a session ends once')
+  t.equal(client.closed?.code, 1008, 'a session ends once')
 })
 
 t.test('RL-14 a reader that leaves in the middle of its catch-up ends it', async (t) => {

@@ -563,9 +563,14 @@ t.test('RM-1 many joins share one load; an idle room leaves memory only with a d
   t.equal(back.dag.size, 1)
   t.not(back.state.key, null, 'the lock came back with it')
   const volatile = await open(t)
-  await volatile.server.rooms.open('x')
+  const visitor = await volatile.join('x', peer(3))
+  visitor.send(packOf(alice, [alice.write(set('b'))]))
+  await visitor.next('pack-ack')
+  await volatile.server.rooms.open('empty')
+  visitor.leave()
   volatile.clock.advance(1_000_000)
   t.ok(volatile.server.rooms.resident('x'))
+  t.notOk(volatile.server.rooms.resident('empty'), 'a room that was merely looked at goes all the same')
 })
 
 t.test('RM-2 draining commits what is under way, answers it, and closes with 1012; nobody new is let in', async (t) => {
