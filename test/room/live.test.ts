@@ -564,7 +564,7 @@ t.test('RM-1 many joins share one load; an idle room leaves memory only with a d
   t.not(back.state.key, null, 'the lock came back with it')
   const volatile = await open(t)
   const visitor = await volatile.join('x', peer(3))
-  visitor.send(packOf(alice, [alice.write(set('b'))]))
+  visitor.send(packOf(alice, [peer(4).write(set('b'))]))
   await visitor.next('pack-ack')
   await volatile.server.rooms.open('empty')
   visitor.leave()
