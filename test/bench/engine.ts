@@ -43,10 +43,14 @@ export function commands () {
       return count / seconds
     },
 
-    /** Applies a trace to a text; `settle` after every node, as a reader would who looks at each, or once at the end. */
+    /**
+     * Applies a trace to a text: as the ranges that clients write, the concurrent one as single characters, because only those give
+     * exactly the recorded text. `settle` after every node, as a reader would who looks at each, or once at the end.
+     */
     replay ({ trace: name, most, runs, settle }: { trace: TraceName, most: number, runs: number, settle: 'each' | 'end' }): Replayed {
       const trace = traceOf(name, most)
-      const nodes = Array.from(editsToOps(trace), ({ author, lamport, op }, i) => ({ key: { id: standInId(i), author, lamport }, ops: [op] }))
+      const edits = editsToOps(trace, name === 'concurrent' ? 'characters' : 'ranges')
+      const nodes = Array.from(edits, ({ author, lamport, op }, i) => ({ key: { id: standInId(i), author, lamport }, ops: [op] }))
       const seconds = repeat(runs, () => {
         const text = createText()
         for (const { key, ops } of nodes) {
