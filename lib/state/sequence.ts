@@ -231,17 +231,21 @@ function adoptChildren (s: Sequence, branch: number): void {
   }
 }
 
-/** Whether run `at + 1` continues run `at` slot by slot and a joint run of `wide` wide scalars would not be too long to scan. */
-function continues (s: Sequence, at: number, wide: number): boolean {
-  return s.entry[at + 1] === s.entry[at] + Math.abs(s.size[at]) &&
-    (wide === 0 || Math.abs(s.size[at]) + Math.abs(s.size[at + 1]) <= MIXED_RUN)
+/** Whether run `at + 1` continues run `at` slot by slot. */
+function adjoins (s: Sequence, at: number): boolean {
+  return s.entry[at + 1] === s.entry[at] + Math.abs(s.size[at])
+}
+
+/** Whether a run of `n` scalars, `wide` of them wide, is not too long to scan. */
+function fits (n: number, wide: number): boolean {
+  return wide === 0 || n <= MIXED_RUN
 }
 
 /** Joins entry `index` of a leaf with the next one where they are one run. */
 function join (s: Sequence, leaf: number, index: number): void {
   const at = leaf * FANOUT + index
   if (index < 0 || index + 1 >= s.count[leaf] || (s.size[at] > 0) !== (s.size[at + 1] > 0)) return
-  if (!continues(s, at, s.wide[at] + s.wide[at + 1])) return
+  if (!adjoins(s, at) || !fits(Math.abs(s.size[at] + s.size[at + 1]), s.wide[at] + s.wide[at + 1])) return
   s.size[at] += s.size[at + 1]
   s.wide[at] += s.wide[at + 1]
   closeEntry(s, leaf, index + 1)
@@ -292,7 +296,7 @@ export function placeRun (s: Sequence, slot: number, n: number, wide: number, hi
 function extend (s: Sequence, at: number, slot: number, n: number, wide: number, hidden: boolean): boolean {
   const size = s.size[at]
   if ((size < 0) !== hidden || slot !== s.entry[at] + Math.abs(size)) return false
-  if (wide + s.wide[at] > 0 && Math.abs(size) + n > MIXED_RUN) return false
+  if (!fits(Math.abs(size) + n, s.wide[at] + wide)) return false
   s.size[at] += hidden ? -n : n
   s.wide[at] += wide
   return true
@@ -358,15 +362,13 @@ export function paint (s: Sequence, slot: number, n: number): void {
   addSums(s, s.atLeaf, 0, sign * n, sign * (n + wide))
   const own = s.atLeaf * FANOUT + s.atRun
   s.size[own] = -s.size[own]
-  join(s, s.atLeaf, s.atRun)
-  join(s, s.atLeaf, s.atRun - 1)
 }
 
 /** Moves the border to the next run instead of cutting: what backspacing and its undoing do. */
 function shiftRight (s: Sequence, at: number, n: number, wide: number): boolean {
   const size = s.size[at]
   if (s.atOffset + n !== Math.abs(size) || s.atRun + 1 >= s.count[s.atLeaf]) return false
-  if ((s.size[at + 1] > 0) === (size > 0) || !continues(s, at, wide + s.wide[at + 1])) return false
+  if ((s.size[at + 1] > 0) === (size > 0) || !adjoins(s, at) || !fits(n + Math.abs(s.size[at + 1]), wide + s.wide[at + 1])) return false
   const sign = size > 0 ? 1 : -1
   s.size[at] -= sign * n
   s.wide[at] -= wide
@@ -380,7 +382,7 @@ function shiftRight (s: Sequence, at: number, n: number, wide: number): boolean 
 function shiftLeft (s: Sequence, at: number, n: number, wide: number): boolean {
   const size = s.size[at]
   if (s.atOffset > 0 || s.atRun === 0) return false
-  if ((s.size[at - 1] > 0) === (size > 0) || !continues(s, at - 1, wide + s.wide[at - 1])) return false
+  if ((s.size[at - 1] > 0) === (size > 0) || !adjoins(s, at - 1) || !fits(n + Math.abs(s.size[at - 1]), wide + s.wide[at - 1])) return false
   const sign = size > 0 ? 1 : -1
   s.size[at] -= sign * n
   s.wide[at] -= wide

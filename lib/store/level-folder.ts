@@ -1,5 +1,5 @@
 import { readdir, stat, statfs } from 'node:fs/promises'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { ClassicLevel } from 'classic-level'
 import { NodalmergeError } from '../errors.js'
 import type { LevelSource } from './level-database.js'
@@ -29,9 +29,10 @@ export function levelFolder (path: string): LevelSource {
  */
 export async function checkFolder (path: string): Promise<void> {
   const names = await list(path)
-  const earlier = names.find((name) => EARLIER.test(name))
+  // Earlier servers kept their database where the host's data folder is now, one level up.
+  const earlier = [...names, ...await list(dirname(path))].find((name) => EARLIER.test(name))
   if (earlier !== undefined) {
-    throw refusal(path, `holds ${earlier} of an earlier server, which is not read; import its rooms and move it away`)
+    throw refusal(path, `holds, or lies beside, ${earlier} of an earlier server, which is not read; import its rooms and move it away`)
   }
   const other = names.find((name) => !OWN.test(name) && !HARMLESS.test(name))
   if (other !== undefined) throw refusal(path, `holds ${other}, which is not ours; give the nodes a folder of their own`)

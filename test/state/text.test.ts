@@ -288,6 +288,23 @@ t.test('TX-10 a large text comes apart and together again', async (t) => {
   t.ok(checkSequence(sequence) === checkSequence(inOrder.state.sequence))
 })
 
+t.test('TX-10 runs that were cut grow together again', async (t) => {
+  const order = insides()
+  const { sequence } = order.state
+  const runs = () => sequence.count[sequence.root]
+  const take = (lamport: number, op: TextOp) => { const written = node(lamport, 1, op); takeIn(order, written, written.ops) }
+  take(1, range(start, 'abcdefghij'))
+  for (const [i, at] of [3, 7, 8, 1].entries()) take(20 + i, gone(opId(at, 1)))
+  take(30, one('X', opId(5, 1)))
+  t.same([runs(), checkSequence(sequence)], [8, '[a]b[c]deXf[g][h]ij'])
+  take(31, gone(opId(2, 1)))
+  t.same([runs(), checkSequence(sequence)], [6, '[a][b][c]deXf[g][h]ij'])
+  for (const left of [5, 4, 3, 2]) rewind(order, left)
+  t.same([runs(), checkSequence(sequence)], [3, 'ab[c]defghij'])
+  rewind(order, 1)
+  t.same([runs(), checkSequence(sequence)], [1, 'abcdefghij'])
+})
+
 t.test('TX-11 applying does not cost more in a long text', async (t) => {
   const typed = growth((size) => {
     const text = createText()

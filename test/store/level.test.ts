@@ -73,6 +73,7 @@ t.test('NS-45 what other programs wrote is refused and left alone', async (t) =>
   }
   for (const name of ['activesync.db', 'nodalmerge.db', 'nodalmerge.db-wal']) {
     await refused(t, t.testdir({ [name]: 'SQLite format 3' }), /of an earlier server/)
+    await refused(t, `${t.testdir({ [name]: 'SQLite format 3' })}/nodes`, /of an earlier server/)
   }
   const path = t.testdir({ 'notes.txt': 'mine', CURRENT: 'x' })
   await refused(t, path, /holds notes\.txt, which is not ours/)
