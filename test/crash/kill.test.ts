@@ -1,5 +1,6 @@
 import t, { type Test } from 'tap'
 import { createHash } from 'node:crypto'
+import { setTimeout } from 'node:timers/promises'
 import { WebSocket } from 'ws'
 import type { PeerConnection } from '../../lib/testing/connection.js'
 import { blake3, joinAt, peer, seeded, set } from '../plugin/host.js'
@@ -114,8 +115,8 @@ t.test('KI-1 after kill -9 at any instant the server opens and has everything it
     const work = [...pushers.map((pusher) => pusher.push()), upload(uploader, `${seed} ${round}`, uploads)]
     const delay = 30 + random(500)
     await Promise.all(pushers.map(({ connection }) => connection.synced()))
-    const killed = new Promise<void>((resolve) => setTimeout(() => { void child.end('SIGKILL').then(() => resolve()) }, delay))
-    await killed
+    await setTimeout(delay)
+    await child.end('SIGKILL')
     await Promise.all(work)
     for (const pusher of pushers) pusher.report(told)
     for (const [hash, bytes] of uploads) told.announced.set(hash, bytes)

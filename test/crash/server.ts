@@ -20,7 +20,10 @@ await app.register(nodalmerge, {
 const url = await app.listen({ port: 0, host: '127.0.0.1' })
 console.log(JSON.stringify({ url: url.replace('http', 'ws'), key: Buffer.from(app.nodalmerge.publicKey).toString('hex') }))
 
-process.once('SIGTERM', () => { void app.close().then(() => app.close()) })
+process.once('SIGTERM', async () => {
+  await app.close()
+  await app.close()
+})
 process.on('SIGUSR2', () => {
   global.gc?.()
   console.log(JSON.stringify(process.memoryUsage()))

@@ -202,7 +202,7 @@ t.test('HO-28 clocks far ahead are refused at any size, without moving the room\
   t.match(await answerTo(server, encodePack([signed({ lamport: 1 << 20 })])), { accepted_count: 1 }, 'within the slack it may')
 })
 
-t.test('HO-29 a node that names itself, its child or nobody as a parent waits and is forgotten, and the room goes on', async (t) => {
+t.test('HO-29 nodes whose parents nobody has wait within a bound, and the room goes on', async (t) => {
   const server = await host(t, { limits: { orphanNodes: 100 } })
   const { client, ids } = await observe(server)
   const nobody = new Uint8Array(32).fill(9)

@@ -2,6 +2,7 @@ import t, { type Test } from 'tap'
 import { connect, type Socket } from 'node:net'
 import { randomBytes } from 'node:crypto'
 import { WebSocket } from 'ws'
+import type { Message } from '../../lib/testing/connection.js'
 import { type Running, build, run } from '../crash/built.js'
 import { type Host, host, joinAt, packOf, peer, set } from '../plugin/host.js'
 import { connectRaw } from '../plugin/raw.js'
@@ -105,16 +106,14 @@ async function outlast (t: Test, server: Host, expected: readonly number[]): Pro
   const lame = server.raw()
   await lame.hello({ pubkey: 'c'.repeat(64) })
   const resume = stall(lame.socket)
-  const left = reader.next('peer-left', 30_000)
+  const left = (): Message | undefined => reader.frames.find(({ type }) => type === 'peer-left')
   const value = 'v'.repeat(64_000)
-  let gone = false
-  void left.then(() => { gone = true })
   let written = 0
-  while (!gone && written < 2_000) {
+  while (left() === undefined && written < 2_000) {
     writer.write(set(`k${written++ % 50}`, value))
     if (written % 20 === 0) await writer.synced()
   }
-  t.match(await left, { from: 'c'.repeat(64) })
+  t.match(await reader.until(left), { from: 'c'.repeat(64) })
   await Promise.all([writer.synced(), reader.until(() => reader.peer.size === written, 'everything')])
   t.equal(reader.peer.root, writer.peer.root, `the others have all ${written} nodes`)
   resume()
