@@ -301,6 +301,8 @@ export class Session {
   close (code: Code, text: string = REASONS[code].message, closeCode: number | null = REASONS[code].close): void {
     if (this.#phase === 'closed') return
     this.ended()
+    // Paused, it would never hear the answer to the close frame.
+    this.socket.resume()
     this.socket.close(closeCode ?? 1011, text)
     this.server.clock.after(this.server.limits.sendTimeoutMs, () => this.socket.terminate())
   }
