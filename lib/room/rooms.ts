@@ -84,8 +84,6 @@ export function createRooms (server: Server): Rooms {
     for (const session of [...sessions]) {
       await Promise.race([session.outbox.drained(), new Promise<void>((resolve) => server.clock.after(SWEEP_MS, resolve))])
       session.close('reject.server_draining')
-      // Paused, it would never read the answer to the close frame, and every shutdown would last until the socket is terminated.
-      session.socket.resume()
     }
   }
 

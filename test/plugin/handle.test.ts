@@ -25,7 +25,7 @@ t.test('FP-50 a host opens, writes and reads a room without a socket', async (t)
   t.ok(nodes[1].lamport > nodes[0].lamport)
 })
 
-t.test('FP-51 the host reads what clients wrote, operation by operation', async (t) => {
+t.test('FP-51 the host reads what clients wrote, operation by operation and as the resolved state', async (t) => {
   const { app, join } = await host(t)
   const anna = join('plans', peer(1))
   await anna.synced()
@@ -36,6 +36,9 @@ t.test('FP-51 the host reads what clients wrote, operation by operation', async 
     t.equal(toHex(node.author), anna.peer.key)
     t.same(node.ops.map((op) => op.type === 'map-set' ? { ...op, value: Buffer.from(op.value) } : op), ops)
   }
+  const state = await app.nodalmerge.room('plans').state()
+  t.equal(state.text('text').toString(), 'hello')
+  t.equal(Buffer.from(state.map.get('title') ?? []).toString(), 'Plans')
 })
 
 t.test('FP-52 what the host writes is relayed like everybody\'s, as the server or as another key', async (t) => {
