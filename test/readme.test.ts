@@ -15,7 +15,7 @@ const readme = await readFile(join(ROOT, 'README.md'), 'utf8')
 const examples = [...readme.matchAll(/```js\n([\s\S]*?)```/g)].map(([, code]) => code)
 
 /** Examples run as a user's code does: against the built package, without the test runner's own preloads. */
-const env = { ...process.env, NODE_OPTIONS: '', TAP: '' }
+const env = { ...process.env, NODE_OPTIONS: '', NODE_V8_COVERAGE: '', TAP: '' }
 
 /** The rows of a marked table, cell by cell, without its head. */
 function table (name: string): string[][] {

@@ -15,10 +15,13 @@ const EARLIER = /^(activesync|nodalmerge)\.db(-wal|-shm|-journal)?$/
 /** Nodes are mostly keys, hashes and signatures: they do not shrink. */
 const COMPRESSION = false
 
+/** Tables LevelDB keeps open, each mapped into memory: rooms are read once, in order, so mapped tables would only look like our memory. */
+const OPEN_FILES = 32
+
 /** The LevelDB in a folder. */
 export function levelFolder (path: string): LevelSource {
   return {
-    connect: () => new ClassicLevel<Uint8Array, Uint8Array>(path, { keyEncoding: 'view', valueEncoding: 'view', compression: COMPRESSION }),
+    connect: () => new ClassicLevel<Uint8Array, Uint8Array>(path, { keyEncoding: 'view', valueEncoding: 'view', compression: COMPRESSION, maxOpenFiles: OPEN_FILES }),
     space: () => checkSpace(path)
   }
 }

@@ -187,3 +187,28 @@ t.test('FP-63 the decorator cannot be changed', async (t) => {
   app.nodalmerge.publicKey.fill(0)
   t.notSame(app.nodalmerge.publicKey, new Uint8Array(32), 'a caller that scribbles on the key scribbles on a copy')
 })
+
+t.test('FP-64 every kind of operation can be appended', async (t) => {
+  const { app } = await host(t, { key: 'ab'.repeat(32), operatorKey: new Uint8Array(32).fill(1) })
+  const room = app.nodalmerge.room('plans')
+  const author = app.nodalmerge.publicKey
+  const item = new Uint8Array(16).fill(1)
+  await room.append([{ type: 'text-insert-range', key: 't', anchor: { at: 'start' }, text: 'abc' }])
+  const id = { lamport: 1, author }
+  const ops: Op[] = [
+    { type: 'map-set', key: 'a', value: Buffer.from('1') }, { type: 'map-delete', key: 'b' }, { type: 'map-set-blob', key: 'c', hash: new Uint8Array(32) },
+    { type: 'list-insert', key: 'l', item, position: 'V' }, { type: 'list-move', key: 'l', item, position: 'k' }, { type: 'list-delete', key: 'l', item },
+    { type: 'text-insert', key: 'u', after: null, char: 'x' }, { type: 'text-insert', key: 't', after: id, char: 'y' }, { type: 'text-delete', key: 't', target: id }
+  ]
+  for (const op of ops) await room.append([op])
+  await room.append([{ type: 'text-insert-range', key: 't', anchor: { at: 'after', id: { lamport: 2, author } }, text: '!' }])
+  await room.append([{ type: 'text-delete-range', key: 't', anchor: { at: 'offset', offset: 0 }, count: 1 }])
+  await room.append([{ type: 'text-insert-range', key: 't', anchor: { at: 'end' }, text: '.' }])
+  const state = await room.state()
+  t.equal((await room.open()).nodes, 13)
+  t.equal(state.text('u').toString(), 'x')
+  t.match(state.text('t').toString(), /\.$/)
+  t.match(state.map.get('a'), Buffer.from('1'))
+  await t.rejects(room.append([{ type: 'text-delete', key: 't', target: {} as never }]), TypeError)
+  await t.rejects(room.append([{ type: 'text-insert-range', key: 't', anchor: { at: 'after', id: 5 as never }, text: 'x' }]), TypeError)
+})

@@ -247,6 +247,7 @@ t.test('FP-15 an option of a wrong value, or of a name that does not exist, is r
 
 t.test('FP-16 what Fastify itself takes at a registration is no unknown option', async (t) => {
   t.equal(await refusalOf({ prefix: '/x', logLevel: 'warn' }), null)
+  t.equal(await refusalOf({ logSerializers: {} }), null)
 })
 
 t.test('FP-17 stores that are given are used, opened and closed', async (t) => {
