@@ -16,12 +16,14 @@ const EARLIER = /^(activesync|nodalmerge)\.db(-wal|-shm|-journal)?$/
 const COMPRESSION = false
 
 /** Tables LevelDB keeps open, each mapped into memory: rooms are read once, in order, so mapped tables would only look like our memory. */
-const OPEN_FILES = 32
+const OPEN_FILES = 64
+/** The smallest table LevelDB makes. */
+const TABLE_BYTES = 1 << 20
 
 /** The LevelDB in a folder. */
 export function levelFolder (path: string): LevelSource {
   return {
-    connect: () => new ClassicLevel<Uint8Array, Uint8Array>(path, { keyEncoding: 'view', valueEncoding: 'view', compression: COMPRESSION, maxOpenFiles: OPEN_FILES }),
+    connect: () => new ClassicLevel<Uint8Array, Uint8Array>(path, { keyEncoding: 'view', valueEncoding: 'view', compression: COMPRESSION, maxOpenFiles: OPEN_FILES, maxFileSize: TABLE_BYTES }),
     space: () => checkSpace(path)
   }
 }
