@@ -1,8 +1,9 @@
-// A scripted peer: joins a room, writes one key, waits until it is durable, leaves.
+// A scripted peer: joins a room, writes a title, waits until it is durable, leaves.
+// URL=ws://127.0.0.1:3000 node examples/minimal/peer.js
 import { WebSocket } from 'ws'
 import { connectPeer, createPeer, loadBlake3 } from 'nodalmerge/testing'
 
-const url = process.env.URL ?? 'ws://127.0.0.1:3000'
+const { URL: url } = process.env
 const peer = createPeer({ blake3: await loadBlake3() })
 const connection = connectPeer({ peer, room: 'plans', open: () => new WebSocket(`${url}/ws/plans`) })
 await connection.synced()
