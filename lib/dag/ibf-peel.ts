@@ -27,7 +27,7 @@ export function peelByCount (diff: Filter, width: Width, hashes: IdHashes): Diff
 }
 
 /**
- * The better decoder of a peer that can look ids up (spec/session-protocol.md §1.8): any cell whose checksum matches is peeled, and
+ * The better decoder of a peer that can look ids up (spec/session-protocol.md §1.8): every cell whose checksum matches is peeled, and
  * whether the id is `held` tells the side. An id that enters one cell twice can then no longer lend its neighbour a wrong sign. Only
  * cells that changed are looked at again. Null when the difference cannot be read off. A crafted filter may show an id twice.
  * Consumes `diff`.

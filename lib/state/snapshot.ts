@@ -75,7 +75,7 @@ function eightBytes (n: number): Uint8Array {
   return bytes
 }
 
-/** Whether operations make a node a snapshot: any of them sets the snapshot hash. */
+/** Whether operations make a node a snapshot: one of them sets the snapshot hash. */
 export function isSnapshot (ops: readonly Op[]): boolean {
   return ops.some((op) => op.type === 'map-set' && op.key === HASH)
 }

@@ -38,7 +38,7 @@ export interface Received {
   refused: { id: string, code: Code }[]
 }
 
-/** A replica in memory: the nodes of one room, as any honest client holds them. Ids are lower-case hexadecimal. */
+/** A replica in memory: the nodes of one room, as an honest client holds them. Ids are lower-case hexadecimal. */
 export interface Peer {
   readonly publicKey: Uint8Array
   /** `publicKey` in hexadecimal, the `pubkey` of `hello`. */
