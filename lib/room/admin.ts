@@ -1,5 +1,5 @@
 import { NodalmergeError } from '../errors.js'
-import { forbidden, requiredCapability } from '../protocol/capability.js'
+import { checkCommand, requiredCapability } from '../protocol/capability.js'
 import { fromHex, toHex } from '../protocol/hex.js'
 import type { ClientMessage } from '../protocol/message.js'
 import { readPolicy } from '../protocol/policy.js'
@@ -11,9 +11,9 @@ type Of<Type extends ClientMessage['type']> = Extract<ClientMessage, { type: Typ
 
 /** Whether the session may give this command; tells it when not (spec/session-protocol.md §5.0). */
 async function may (session: Session, command: string): Promise<boolean> {
-  const capability = requiredCapability(command)
-  if (capability !== null && !session.terms.capabilities.has(capability)) {
-    session.sendError(forbidden(command, capability), { command, required_capability: capability })
+  const refusal = checkCommand(command, session.terms.capabilities)
+  if (refusal !== null) {
+    session.sendError(refusal, { command, required_capability: requiredCapability(command) })
     return false
   }
   await session.permit({ type: 'command', command }, 'reject.control_plane_forbidden')
