@@ -1,5 +1,5 @@
 import type { Limits } from './limits.js'
-import type { Clock } from './clock.js'
+import type { Clock } from '../clock.js'
 import type { Turn } from './turn.js'
 
 /** A socket as the room layer sees it. */

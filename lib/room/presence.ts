@@ -1,4 +1,4 @@
-import type { Clock } from './clock.js'
+import type { Clock } from '../clock.js'
 import { frame } from './frame.js'
 import type { Room } from './room.js'
 import type { Session } from './session.js'

@@ -1,8 +1,4 @@
-/** The clock a room is handed: the time and one-shot timers, both in milliseconds. `after` returns the function that cancels it. */
-export interface Clock {
-  now (): number
-  after (ms: number, run: () => void): () => void
-}
+import type { Clock } from '../clock.js'
 
 export interface FakeClock extends Clock {
   /** Moves the time forward and runs what falls due, earliest first; a timer set by a timer runs in the same call when it falls due too. */

@@ -1,5 +1,5 @@
 import { fromBase64, toBase64 } from '../../lib/protocol/base64.js'
-import type { Clock } from '../../lib/testing/clock.js'
+import type { Clock } from '../../lib/clock.js'
 import type { Message } from '../../lib/testing/connection.js'
 import type { SyncStore } from './sync-store.js'
 import type { Wire } from './wire.js'

@@ -1,6 +1,6 @@
 import t from 'tap'
 import { createBucket } from '../../lib/room/bucket.js'
-import { systemClock } from '../../lib/room/clock.js'
+import { systemClock } from '../../lib/clock.js'
 import { type Ledger, createCommitter } from '../../lib/room/commit.js'
 import { createLane } from '../../lib/room/lane.js'
 import { limitsSchema } from '../../lib/room/limits.js'

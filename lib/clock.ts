@@ -1,4 +1,4 @@
-/** Time as the room layer sees it, so that its tests need no sleep. */
+/** Time as rooms and clients see it, so that their tests need no sleep. */
 export interface Clock {
   /** Unix milliseconds. */
   now (): number
@@ -10,7 +10,8 @@ export const systemClock: Clock = {
   now: () => Date.now(),
   after (ms, run) {
     const timer = setTimeout(run, ms)
-    timer.unref()
+    // A browser's timer is a number.
+    if (typeof timer === 'object') timer.unref()
     return () => clearTimeout(timer)
   }
 }
