@@ -1,7 +1,7 @@
 import { createVerifier } from '../../lib/crypto/verifier.js'
 import { createDag } from '../../lib/dag/dag.js'
 import { type Blake3, loadBlake3 } from '../../lib/protocol/blake3.js'
-import { authorOf, encodeNode, encodeTransaction, idOf, nodeId, scanNode, signatureOf } from '../../lib/protocol/node.js'
+import { ID_LENGTH, authorOf, createNodeBuilder, idOf, scanNode, signatureOf } from '../../lib/protocol/node.js'
 import type { TextOp } from '../../lib/protocol/op.js'
 import { cursor } from '../../lib/protocol/postcard.js'
 import { createText } from '../../lib/state/text.js'
@@ -91,17 +91,16 @@ function check<Value> (got: Value, expected: Value): void {
   if (got !== expected) throw new Error('the result is not what it has to be')
 }
 
-const UNSIGNED = new Uint8Array(64)
-
 function buildNodes (ops: readonly TextOp[], author: Uint8Array, blake3: Blake3): number {
+  const build = createNodeBuilder(blake3)
   const dag = createDag(blake3)
   const text = createText()
   let parents: Uint8Array[] = []
   for (let i = 0; i < ops.length; i++) {
     const own = [ops[i]]
-    const transaction = encodeTransaction({ author, lamport: i + 1, wallMs: 0, ops: own, parents })
-    const id = nodeId(transaction, blake3)
-    dag.append(scanNode(cursor(encodeNode(id, transaction, UNSIGNED))))
+    const node = build({ author, lamport: i + 1, wallMs: 0, ops: own, parents })
+    const id = node.subarray(0, ID_LENGTH)
+    dag.append(scanNode(cursor(node)))
     text.apply({ id, author, lamport: i + 1 }, own)
     parents = [id]
   }
