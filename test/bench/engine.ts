@@ -1,3 +1,4 @@
+import { Worker } from 'node:worker_threads'
 import { createVerifier } from '../../lib/crypto/verifier.js'
 import { createDag } from '../../lib/dag/dag.js'
 import { type Blake3, loadBlake3 } from '../../lib/protocol/blake3.js'
@@ -20,14 +21,14 @@ const JOBS_PER_CALL = 64
 /** Work that needs no server: what this machine can do at all. */
 export function commands () {
   return {
-    /** Signatures verified per second on worker threads with `flight` of them under way, `count` in all. */
-    async verify ({ count, flight, threads }: { count: number, flight: number, threads: number }): Promise<number> {
+    /** Signatures verified per second on worker threads with `flight` of them under way, `count` in all; with `platform` by `node:crypto`. */
+    async verify ({ count, flight, threads, platform }: { count: number, flight: number, threads: number, platform: boolean }): Promise<number> {
       const corpus = await signedChains('keystroke', 1, count, await loadBlake3())
       const jobs = Array.from({ length: count }, (_, i) => {
         const node = scanNode(cursor(nodeAt(corpus, i)))
         return { author: authorOf(node), id: idOf(node), signature: signatureOf(node) }
       })
-      const verifier = createVerifier({ threads })
+      const verifier = createVerifier(platform ? { threads, start: startPlatformThread } : { threads })
       await verifier.verify(jobs.slice(0, 2 * JOBS_PER_CALL))
       let next = 0
       const start = performance.now()
@@ -75,6 +76,10 @@ export function commands () {
 
     stop (): void {}
   }
+}
+
+function startPlatformThread (): Worker {
+  return new Worker(new URL('./platform-worker.js', import.meta.url))
 }
 
 function repeat<Result> (runs: number, work: () => Result, prove: (result: Result) => void): number[] {
