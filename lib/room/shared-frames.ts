@@ -26,7 +26,8 @@ export function createSharedFrames (): SharedFrames {
     },
     put (from, frame) {
       used = true
-      if (frames.size === KEPT) for (const oldest of frames.keys()) { frames.delete(oldest); break }
+      const [oldest] = frames.keys()
+      if (frames.size === KEPT) frames.delete(oldest)
       frames.set(from, frame)
     },
     sweep () {

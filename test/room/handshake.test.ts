@@ -1,4 +1,5 @@
 import t from 'tap'
+import { limitsSchema } from '../../lib/room/limits.js'
 import { createSigner } from '../../lib/crypto/ed25519.js'
 import { toHex } from '../../lib/protocol/hex.js'
 import { mintToken } from '../../lib/protocol/token.js'
@@ -308,7 +309,7 @@ t.test('HS-17 extensions: literal missing lists what the client should send', as
 })
 
 t.test('HS-23 extensions: rate tells how many new nodes and bytes a second are taken', async (t) => {
-  const { server, join } = createTestServer(t, { limits: { nodesPerSecond: 7, bytesPerSecond: 0 } })
+  const { server, join } = createTestServer(t, { limits: limitsSchema.parse({ nodesPerSecond: 7, bytesPerSecond: 0 }) })
   await server.store.open()
   const client = await join('plans', peer(1), { client: { name: 'x', version: '1', ext: ['rate'] } })
   t.same(client.frames[0].ext, ['rate'])
