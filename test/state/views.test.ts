@@ -165,6 +165,10 @@ t.test('VW-3 a namespace is listed without a look at the rest', async (t) => {
   const listing = map.entriesUnder('a/')
   map.apply({ lamport: 2, author: bytes(1), id: bytes(1) }, set('a/y', 'y') as MapOp)
   t.equal([...listing].length, 2)
+  map.apply({ lamport: 3, author: bytes(1), id: bytes(1) }, { type: 'map-delete', key: 'a/x' })
+  t.same([[...map.entriesUnder('a/')].map(([key]) => key), map.sizeUnder('a/'), map.sizeUnder('a')], [['a/y'], 1, 1])
+  map.apply({ lamport: 4, author: bytes(1), id: bytes(1) }, { type: 'map-delete', key: 'a/y' })
+  t.same([[...map.entriesUnder('a/')], map.sizeUnder('a/')], [[], 0])
   const cost = growth((size) => {
     const map = createMap()
     for (let i = 0; i < size; i++) map.apply({ lamport: i + 1, author: bytes(1), id: bytes(1) }, set(`notes/${i}/title`, 'x') as MapOp)
