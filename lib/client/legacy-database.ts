@@ -35,7 +35,7 @@ export async function openLegacy (): Promise<LegacyDatabase | null> {
     request.onerror = (event) => {
       event.preventDefault()
       if (missing) resolve(null)
-      else reject(request.error ?? new Error('the database of the earlier client cannot be opened'))
+      else reject(request.error)
     }
   })
   if (connection === null) return null
@@ -54,6 +54,6 @@ export async function openLegacy (): Promise<LegacyDatabase | null> {
 function settled<T> (request: Request<T>): Promise<T> {
   return new Promise((resolve, reject) => {
     request.onsuccess = () => resolve(request.result)
-    request.onerror = () => reject(request.error ?? new Error('the request failed'))
+    request.onerror = () => reject(request.error)
   })
 }

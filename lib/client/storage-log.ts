@@ -1,4 +1,3 @@
-import { NodalmergeError } from '../errors.js'
 import { createIdTable, findId, insertId } from '../dag/id-table.js'
 import { concat } from '../protocol/bytes.js'
 import { type NodeView, bytesOf } from '../protocol/node.js'
@@ -138,9 +137,8 @@ function mergePacks (packs: readonly Uint8Array[]): Uint8Array | null {
       kept.push(node)
       insertId(table, kept.length - 1)
     }
-  } catch (cause) {
-    if (cause instanceof NodalmergeError) return null
-    throw cause
+  } catch {
+    return null
   }
   return encodePack(kept.map(bytesOf))
 }

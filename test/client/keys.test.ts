@@ -146,6 +146,19 @@ t.test('KY-30 a platform that lacks Ed25519, or answers a probe wrongly, is not 
   }
 })
 
+t.test('KY-46 without WebCrypto, as on pages that are not on https, it works all the same', async (t) => {
+  const { publicKey, sign } = createSigner(seedOf(1))
+  const jobs = [{ author: publicKey, id: seedOf(2), signature: sign(seedOf(2)) }]
+  t.same(await (await loadEd25519()).verify(jobs), [true])
+  const before = Object.getOwnPropertyDescriptor(globalThis, 'crypto') as PropertyDescriptor
+  for (const value of [undefined, {}]) {
+    Object.defineProperty(globalThis, 'crypto', { configurable: true, value })
+    const { verify, signer } = await loadEd25519()
+    Object.defineProperty(globalThis, 'crypto', before)
+    t.same([await verify(jobs), await (await signer(seedOf(1))).sign(seedOf(2))], [[true], jobs[0].signature])
+  }
+})
+
 t.test('KY-31 what makes the platform throw is answered in plain', async (t) => {
   let broken = false
   const it = platform({ importKey: async (...args) => { if (broken) throw new Error('DataError'); return await subtle.importKey(...args) } })
