@@ -1,5 +1,6 @@
-import type { Op } from '../protocol/op.js'
-import type { Change, Views } from '../state/views.js'
+import type { Op, OpId } from '../protocol/op.js'
+import type { Change } from '../state/change.js'
+import type { Views } from '../state/views.js'
 
 /** A node as its writer knows it at once: the id is final, the signature follows later and does not enter it (spec/client.md §11.2, C9). */
 export interface WrittenNode {
@@ -28,6 +29,8 @@ export interface Rejection {
   requiredCapability?: string
   /** How many of one's own later nodes were written anew without it. */
   reauthored: number
+  /** Characters that live on under other ids because their nodes were written anew: `lamport .. lamport + length` of a text and where they are now. */
+  renamed?: readonly { key: string, author: Uint8Array, lamport: number, length: number, to: OpId }[]
 }
 
 /** What handles see of a replica. */
@@ -39,9 +42,12 @@ export interface Core {
   write (ops: readonly Op[]): WrittenNode
   /** The lamport clock; the next node has `clock + 1`. */
   readonly clock: number
-  /** Calls `run` before nodes of others are applied, so that unflushed typing becomes nodes first. Returns how to stop. */
+  /**
+   * Calls `run` before anything but one's own writes changes the document (nodes of others, of storage, a refusal), so that unflushed
+   * typing becomes nodes first. Returns how to stop.
+   */
   beforeApply (run: () => void): () => void
-  /** Calls `listen` after every applied batch with what it changed. Returns how to stop. */
+  /** Calls `listen` after every applied batch with what it changed; for an own write before `write` returns. Returns how to stop. */
   onChange (listen: (change: Change, source: ChangeSource) => void): () => void
   /** Calls `listen` for every refused node. Returns how to stop. */
   onRejection (listen: (rejection: Rejection) => void): () => void
