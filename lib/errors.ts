@@ -78,7 +78,9 @@ export const REASONS = {
   'store.closed': reason('the store is closed', 503, null, true),
   'store.failed': reason('the store failed', 503, null, true),
   'plugin.upgrade_conflict': reason('another scope already answers upgrades on this server', 500),
-  'plugin.key_invalid': reason('the server key file is unreadable or has the wrong size', 500)
+  'plugin.key_invalid': reason('the server key file is unreadable or has the wrong size', 500),
+
+  'client.closed': reason('the document is closed', 410)
 } as const satisfies Record<string, Reason>
 
 export type Code = keyof typeof REASONS

@@ -1,24 +1,9 @@
-import { fromHex, toHex } from '../protocol/hex.js'
+import { fromHex } from '../protocol/hex.js'
 import type { MapEvent } from './event.js'
-import { ABSENT, type Encoding, type Json, decodeValue, encodeValue } from './json.js'
-import { checkKey, isHidden, prefixOf } from './key.js'
-import { heldIn } from './stage.js'
+import { ABSENT, type Encoding, type Json, encodeValue } from './json.js'
+import { checkKey, prefixOf } from './key.js'
+import { type KeyOf, type MapReading, readMap, sourceOf } from './map-read.js'
 import type { BlobLike, BlobSource, Workspace } from './workspace.js'
-
-export type KeyOf<Shape> = Extract<keyof Shape, string>
-
-/** What can be asked of a namespace of the map. `Shape` says which keys it has and what they hold. */
-export interface MapReading<Shape extends object = Record<string, Json>> {
-  /** The value of a key: what was set, a string that is not JSON as it is, `BlobRef` for a blob, bytes that are no text. */
-  get<K extends KeyOf<Shape>> (key: K): Shape[K] | undefined
-  has (key: KeyOf<Shape>): boolean
-  /** Hash of the blob under a key in hexadecimal, or undefined when there is none. */
-  blob (key: KeyOf<Shape>): string | undefined
-  keys (): KeyOf<Shape>[]
-  entries (): { [K in KeyOf<Shape>]: [K, Shape[K]] }[KeyOf<Shape>][]
-  all (): Partial<Shape>
-  readonly size: number
-}
 
 /** A namespace of the map. Wrong keys and values throw TypeError or RangeError. */
 export interface MapHandle<Shape extends object = Record<string, Json>> extends MapReading<Shape> {
@@ -38,11 +23,12 @@ export interface MapHandle<Shape extends object = Record<string, Json>> extends 
 export function createMap<Shape extends object = Record<string, Json>> (workspace: Workspace, namespace: string): MapHandle<Shape> {
   const prefix = prefixOf(namespace)
   const pathOf = (key: string): string => checkKey(prefix + checkKey(key))
-  const reading = readMap<Shape>(prefix, {
+  const settled = sourceOf(() => workspace.document)
+  const reading = readMap<Shape>(namespace, {
     held: (path) => workspace.stage.held(path),
-    * paths () {
-      const { stage, document: { map } } = workspace
-      for (const [path] of prefix === '' ? map.entries() : map.entriesUnder(prefix)) if (!stage.has(path)) yield path
+    * paths (prefix) {
+      const { stage } = workspace
+      for (const path of settled.paths(prefix)) if (!stage.has(path)) yield path
       for (const [path, { value }] of stage.keys) if (value !== undefined && path.startsWith(prefix)) yield path
     }
   })
@@ -82,4 +68,9 @@ export function createMap<Shape extends object = Record<string, Json>> (workspac
     },
     observe: (listen: (event: MapEvent) => void) => workspace.feed.onMap(prefix, (changes, cause) => listen({ ...cause, changes }))
   })
+}
+
+function blobsOf ({ blobs }: Workspace): BlobSource {
+  if (blobs === undefined) throw new TypeError('this document keeps no blobs')
+  return blobs
 }

@@ -58,7 +58,7 @@ export interface Workspace {
    * operation one of its own. When `fn` throws, what it wrote stays. Inside another transaction it joins that one.
    */
   transact<R> (fn: () => R, options?: { origin?: unknown }): R
-  /** A transaction of an undo manager, which is its origin. */
+  /** A transaction of an undo manager, which is its origin. Inside another one, what that did so far is told first. */
   undoing<R> (manager: unknown, fn: () => R): R
   /** Stages a map write of the running transaction. */
   put (key: string, held: Held, item?: { list: string, item: string }): void
@@ -110,11 +110,18 @@ export function createWorkspace (core: Core, options: WorkspaceOptions = {}): Wo
         commit(own)
       } finally {
         running = null
-        const { change, entries, ...cause } = own
-        if (entries.length > 0) for (const listen of [...listeners]) listen({ ...cause, entries })
-        tell(change, cause)
+        finish(own)
       }
     }
+  }
+
+  /** Tells what a transaction did so far. */
+  function finish (own: Running): void {
+    const { change, entries, ...cause } = own
+    own.change = noChange()
+    own.entries = []
+    if (entries.length > 0) for (const listen of [...listeners]) listen({ ...cause, entries })
+    tell(change, cause)
   }
 
   /** Typing goes on beyond transactions that do nothing else, so that each keystroke may be one. */
@@ -142,10 +149,15 @@ export function createWorkspace (core: Core, options: WorkspaceOptions = {}): Wo
     if (typed === null) return
     const mine = typed
     if (mine.within === running) { flushTyped(mine); return }
+    apart({ source: 'local', origin: mine.origin }, () => flushTyped(mine))
+  }
+
+  /** A transaction of its own, also inside another. */
+  function apart<R> (cause: Cause, fn: () => R): R {
     const outer = running
     running = null
     try {
-      run({ source: 'local', origin: mine.origin }, () => flushTyped(mine))
+      return run(cause, fn)
     } finally {
       running = outer
     }
@@ -190,7 +202,11 @@ export function createWorkspace (core: Core, options: WorkspaceOptions = {}): Wo
     transact: (fn, { origin } = {}) => run({ source: 'local', origin }, fn),
     undoing (manager, fn) {
       flush()
-      return run({ source: 'undo', origin: manager }, fn)
+      if (running !== null) {
+        commit(running)
+        finish(running)
+      }
+      return apart({ source: 'undo', origin: manager }, fn)
     },
     put (key, held, item) {
       within()
