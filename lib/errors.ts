@@ -82,7 +82,9 @@ export const REASONS = {
   'client.closed': reason('the document is closed', 410),
   'client.blob': reason('the blob could not be fetched', 502, null, true),
   'plugin.upgrade_conflict': reason('another scope already answers upgrades on this server', 500),
-  'plugin.key_invalid': reason('the server key file is unreadable or has the wrong size', 500)
+  'plugin.key_invalid': reason('the server key file is unreadable or has the wrong size', 500),
+
+  'client.closed': reason('the document is closed', 410)
 } as const satisfies Record<string, Reason>
 
 export type Code = keyof typeof REASONS

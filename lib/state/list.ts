@@ -28,6 +28,8 @@ export interface List {
   has (item: Uint8Array): boolean
   /** Where an item stands, or -1 when it is not shown. */
   indexOf (item: Uint8Array): number
+  /** The node that gave a shown item its place. */
+  writer (item: Uint8Array): Priority | undefined
   /**
    * The position for an item that shall stand at `index`; `moving` names the item when it is in the list already and leaves its
    * place. Beyond the end means at the end. Between two equal positions there is none: the item comes after all that share it.
@@ -71,6 +73,10 @@ export function createList (key: string, onConflict?: OnConflict): List {
       return item !== undefined && isVisible(item)
     },
     indexOf,
+    writer (id) {
+      const item = known(id)
+      return item !== undefined && isVisible(item) ? item.placed?.by : undefined
+    },
     positionFor: (index, moving) => positionAt(without(moving), natural(index, 'an index')),
     positionsFor (index, count, moving) {
       const items = without(moving)
