@@ -1,9 +1,10 @@
-import { compareBytes } from '../protocol/bytes.js'
+import { compareBytes, equalBytes } from '../protocol/bytes.js'
 import { toHex } from '../protocol/hex.js'
 import type { ListOp } from '../protocol/op.js'
 import { type OnConflict, report } from './conflict.js'
 import { between, isPosition } from './fractional-index.js'
-import { type Priority, beats, compareUtf8, kept, neverWins } from './order.js'
+import { type Claim, type Standing, type Tell, type Tentative, UNTOUCHED, change, isUntouched, isVisible, silent, standingOf } from './list-item.js'
+import { type Priority, compareUtf8, kept, neverWins } from './order.js'
 
 /** An item where a list shows it. The bytes are the list's own: do not change them. */
 export interface ListItem { id: Uint8Array, position: string }
@@ -12,10 +13,18 @@ export interface ListItem { id: Uint8Array, position: string }
 export interface List {
   /** Applies one operation. Returns whether the visible list may have changed. */
   apply (by: Priority, op: ListOp): boolean
+  /** Applies an operation that `retract` can take out again until `confirm`. */
+  applyLocal (by: Priority, op: ListOp): boolean
+  /** Takes out a local operation: the list is as if it had never been applied. Returns whether the visible list may have changed. */
+  retract (by: Priority, op: ListOp): boolean
+  /** Makes a local operation one like any other. */
+  confirm (by: Priority, op: ListOp): void
   /** The visible items in order: by position, then by id. */
   items (): readonly ListItem[]
   readonly length: number
   has (item: Uint8Array): boolean
+  /** Where an item stands, or -1 when it is not shown. */
+  indexOf (item: Uint8Array): number
   /**
    * The position for an item that shall stand at `index`; `moving` names the item when it is in the list already and leaves its
    * place. Beyond the end means at the end. Between two equal positions there is none: the item comes after all that share it.
@@ -23,24 +32,12 @@ export interface List {
   positionFor (index: number, moving?: Uint8Array): string
 }
 
-interface Item {
-  id: Uint8Array
-  inserted: boolean
-  deleted: boolean
-  position: string
-  /** What set the position; null before anything did. */
-  placed: Claim | null
-  /** The strongest deletion, for conflict events. */
-  removed: Claim | null
-}
-
-interface Claim { by: Priority, kind: 'list_insert' | 'list_move' | 'list_delete' }
-
-type Tell = (kind: 'list_move_lost' | 'list_delete_won', winner: Claim, loser: Claim) => void
+interface Item extends Standing { id: Uint8Array }
 
 /** Creates an empty list. `key` names it in conflict events. */
 export function createList (key: string, onConflict?: OnConflict): List {
   const all = new Map<string, Item>()
+  const tentative = new Map<Item, Tentative>()
   let shown: Item[] = []
   let stale: Set<Item> | null = null
 
@@ -61,20 +58,72 @@ export function createList (key: string, onConflict?: OnConflict): List {
     return shown
   }
 
+  /** Notes that an item has changed, when it shows. */
+  function touch (item: Item, was: boolean, position: string): boolean {
+    if (was === isVisible(item) && (!was || position === item.position)) return false
+    stale = (stale ?? new Set()).add(item)
+    return true
+  }
+
+  const tell = (op: ListOp): Tell => onConflict === undefined
+    ? silent
+    : (kind, winner, loser) => {
+        const shown = ({ by, kind }: Claim) => ({ by, op: { kind, item_id: [...op.item] } })
+        report(onConflict, kind, `${key}#${toHex(op.item)}`, shown(winner), shown(loser))
+      }
+
+  function take (item: Item, by: Priority, op: ListOp): boolean {
+    const was = isVisible(item)
+    const position = item.position
+    change(item, by, op, tell(op))
+    return touch(item, was, position)
+  }
+
+  /** Takes a local operation from its item. */
+  function withdraw (by: Priority, op: ListOp): { item: Item, held: Tentative } | null {
+    const item = all.get(toHex(op.item))
+    const held = item && tentative.get(item)
+    const at = held?.local.findIndex((entry) => equalBytes(entry.by.id, by.id)) ?? -1
+    if (item === undefined || held === undefined || at < 0) return null
+    held.local.splice(at, 1)
+    if (held.local.length === 0) tentative.delete(item)
+    return { item, held }
+  }
+
   return {
     apply (by, op) {
       if (neverWins(by)) return false
       const item = itemOf(op.item)
+      if (tentative.size > 0) {
+        const held = tentative.get(item)
+        if (held !== undefined) change(held.confirmed, by, op, silent)
+      }
+      return take(item, by, op)
+    },
+    applyLocal (by, op) {
+      if (neverWins(by)) return false
+      const item = itemOf(op.item)
+      let held = tentative.get(item)
+      if (held === undefined) {
+        const { inserted, deleted, position, placed, removed } = item
+        tentative.set(item, held = { confirmed: { inserted, deleted, position, placed, removed }, local: [] })
+      }
+      held.local.push({ by: kept(by), op })
+      return take(item, by, op)
+    },
+    retract (by, op) {
+      const withdrawn = withdraw(by, op)
+      if (withdrawn === null) return false
+      const { item, held } = withdrawn
       const was = isVisible(item)
       const position = item.position
-      change(item, by, op, (kind, winner, loser) => {
-        if (onConflict === undefined) return
-        const shown = ({ by, kind }: Claim) => ({ by, op: { kind, item_id: [...op.item] } })
-        report(onConflict, kind, `${key}#${toHex(op.item)}`, shown(winner), shown(loser))
-      })
-      if (was === isVisible(item) && (!was || position === item.position)) return false
-      stale = (stale ?? new Set()).add(item)
-      return true
+      Object.assign(item, UNTOUCHED, standingOf(held))
+      if (isUntouched(item)) all.delete(toHex(item.id))
+      return touch(item, was, position)
+    },
+    confirm (by, op) {
+      const withdrawn = withdraw(by, op)
+      if (withdrawn !== null) change(withdrawn.held.confirmed, by, op, silent)
     },
     items,
     get length () { return items().length },
@@ -82,36 +131,16 @@ export function createList (key: string, onConflict?: OnConflict): List {
       const item = all.get(toHex(id))
       return item !== undefined && isVisible(item)
     },
+    indexOf (id) {
+      const name = toHex(id)
+      return items().findIndex((item) => toHex(item.id) === name)
+    },
     positionFor (index, moving) {
       if (!Number.isSafeInteger(index) || index < 0) throw new RangeError('an index is a non-negative integer')
       const name = moving && toHex(moving)
       return positionAt(name === undefined ? items() : items().filter((item) => toHex(item.id) !== name), index)
     }
   }
-}
-
-function change (item: Item, by: Priority, op: ListOp, tell: Tell): void {
-  if (op.type === 'list-delete') {
-    const claim: Claim = { by, kind: 'list_delete' }
-    if (item.placed !== null) tell('list_delete_won', claim, item.placed)
-    if (item.removed === null || beats(by, item.removed.by)) item.removed = { ...claim, by: kept(by) }
-    item.deleted = true
-    return
-  }
-  const claim: Claim = { by, kind: op.type === 'list-insert' ? 'list_insert' : 'list_move' }
-  if (item.removed !== null) tell('list_delete_won', item.removed, claim)
-  if (op.type === 'list-insert') item.inserted = true
-  if (item.placed !== null && !beats(by, item.placed.by)) {
-    tell('list_move_lost', item.placed, claim)
-    return
-  }
-  if (item.placed !== null) tell('list_move_lost', claim, item.placed)
-  item.placed = { ...claim, by: kept(by) }
-  item.position = op.position
-}
-
-function isVisible (item: Item): boolean {
-  return item.inserted && !item.deleted
 }
 
 function compareItems (a: Item, b: Item): number {

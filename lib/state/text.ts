@@ -3,7 +3,7 @@ import { type Authors, authorBytes, createAuthors, internAuthor } from './author
 import { FANOUT, NOWHERE, find } from './sequence.js'
 import { before, seek, slotAt, sliceUnits } from './sequence-read.js'
 import { slotOf } from './text-ids.js'
-import { catchUp, createTextOrder, lateFrom, replayTail, rewind, takeIn, type TextOrder, upTo } from './text-order.js'
+import { behindFrom, catchUp, createTextOrder, isBehind, replayTail, rewind, takeIn, takeOut, type TextOrder, upTo } from './text-order.js'
 import { type NodeKey, recordOf } from './text-records.js'
 import { createTextState, idAt, type TextState } from './text-state.js'
 import { type Splice, type TextChanges, createTextChanges } from './text-changes.js'
@@ -19,6 +19,8 @@ export type { NodeKey, Splice }
 export interface Text {
   /** Takes in the operations of one node on this text, all of them in one call. A node known already is ignored. */
   apply (node: NodeKey, ops: readonly TextOp[]): void
+  /** Takes out a node, with the next read or `settle`: the text is as if it had never been applied. */
+  retract (node: NodeKey): void
   /** Applies what waits and tells the observers what has changed since they were last told. */
   settle (): void
   /** Length in UTF-16 units. */
@@ -55,8 +57,8 @@ export function createText (authors: Authors = createAuthors()): Text {
   let changes: TextChanges | null = null
 
   function settled (): TextState {
-    if (order.late.length > 0) {
-      const from = lateFrom(order)
+    if (isBehind(order)) {
+      const from = behindFrom(order)
       changes?.beforeRewind(from)
       catchUp(order, from)
     }
@@ -71,6 +73,7 @@ export function createText (authors: Authors = createAuthors()): Text {
 
   return Object.assign(reading(settled), {
     apply: (node: NodeKey, ops: readonly TextOp[]) => takeIn(order, node, ops),
+    retract: (node: NodeKey) => takeOut(order, node),
     settle,
     observe (listener: (splices: readonly Splice[]) => void) {
       settle()
@@ -85,7 +88,7 @@ export function createText (authors: Authors = createAuthors()): Text {
   })
 }
 
-type Reading = Omit<Text, 'apply' | 'settle' | 'observe' | 'at'>
+type Reading = Omit<Text, 'apply' | 'retract' | 'settle' | 'observe' | 'at'>
 
 function reading (settled: () => TextState): Reading {
   return {
