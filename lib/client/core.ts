@@ -1,5 +1,6 @@
-import type { Op } from '../protocol/op.js'
-import type { Change, Views } from '../state/views.js'
+import type { Op, OpId } from '../protocol/op.js'
+import type { Change } from '../state/change.js'
+import type { Views } from '../state/views.js'
 
 /** A node as its writer knows it at once: the id is final, the signature follows later and does not enter it (spec/client.md §11.2, C9). */
 export interface WrittenNode {
@@ -28,6 +29,10 @@ export interface Rejection {
   requiredCapability?: string
   /** How many of one's own later nodes were written anew without it. */
   reauthored: number
+  /** Operations of later nodes that hung on characters of the refused one and went with it. */
+  dropped?: readonly Op[]
+  /** The id by which a character of a text is known now; null when it is gone. Ids of what was not written anew stay as they are. */
+  find?: (key: string, id: OpId) => OpId | null
 }
 
 /** What handles see of a replica. */
@@ -35,8 +40,8 @@ export interface Core {
   readonly views: Views
   /** Public key this instance writes with. */
   readonly author: Uint8Array
-  /** Builds a node at once, applies it to the views and queues it: stored ahead of sending, then sent. */
-  write (ops: readonly Op[]): WrittenNode
+  /** Builds a node at once, applies it to the views and queues it: stored ahead of sending, then sent. `origin` goes into the change's source. */
+  write (ops: readonly Op[], origin?: unknown): WrittenNode
   /** The lamport clock; the next node has `clock + 1`. */
   readonly clock: number
   /** Calls `run` before nodes of others are applied, so that unflushed typing becomes nodes first. Returns how to stop. */

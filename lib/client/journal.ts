@@ -29,8 +29,10 @@ export interface JournalParts {
   storage: RoomStorage
   sign: (message: Uint8Array) => Promise<Uint8Array>
   clock: Clock
-  /** These may be sent now, in this order. */
-  saved: (nodes: readonly PendingNode[]) => void
+  /** These may be sent now, in this order: they are in storage, or it has failed. */
+  ready: (nodes: readonly PendingNode[]) => void
+  /** Something reached storage. */
+  saved: () => void
   /** Storage has failed, or works again (null). */
   failing: (error: unknown) => void
 }
@@ -85,7 +87,8 @@ export function createJournal (parts: JournalParts): Journal {
     next.nodes.push(...fresh)
     next.dropped.push(...gone)
     if (broken === null) await store()
-    parts.saved(fresh.filter((node) => !node.gone))
+    for (const node of fresh) node.ready = true
+    parts.ready(fresh.filter((node) => !node.gone))
   }
 
   async function store (): Promise<void> {
@@ -97,10 +100,12 @@ export function createJournal (parts: JournalParts): Journal {
     } catch (error) {
       return fail('storage', error)
     }
+    for (const node of next.nodes) replica.pending.markSaved(node)
     next = { nodes: [], dropped: [] }
     kept = to
     if (failed) parts.failing(null)
     failed = false
+    parts.saved()
   }
 
   function batchEnd (): number {
@@ -132,7 +137,7 @@ export function createJournal (parts: JournalParts): Journal {
     touch: start,
     loaded () { kept = replica.dag.size },
     get failed () { return failed },
-    async idle () { while (running !== null) await running },
+    idle: async () => { await running },
     close () { cancelRetry() }
   }
 }

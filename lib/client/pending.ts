@@ -11,8 +11,10 @@ export interface PendingNode extends WrittenNode {
   readonly extra: number
   /** The whole encoding; null until it is signed. */
   bytes: Uint8Array | null
-  /** In storage, or given up by it: may be sent. */
+  /** In storage. */
   saved: boolean
+  /** May be sent: it is in storage, or storage has failed. */
+  ready: boolean
   /** Written to the present socket. */
   sent: boolean
   /** A server has it, but a parent is not held here: it becomes confirmed with that. */

@@ -46,7 +46,7 @@ export function createWriter ({ author, blake3, now, cipher }: WriterParts): Wri
       const parents = Array.from({ length: node.parentCount }, (_, i) => keyAt(parentOf(node, i)))
       const bytes = node.bytes.subarray(node.start, node.end)
       return {
-        ...fresh(idOf(node)), author: authorOf(node), lamport: node.lamport, ops, extra: extraOf(ops), transaction: transactionOf(node), parents, bytes, saved: true
+        ...fresh(idOf(node)), author: authorOf(node), lamport: node.lamport, ops, extra: extraOf(ops), transaction: transactionOf(node), parents, bytes, saved: true, ready: true
       }
     },
     read
@@ -54,5 +54,5 @@ export function createWriter ({ author, blake3, now, cipher }: WriterParts): Wri
 }
 
 function fresh (id: Uint8Array) {
-  return { id, key: keyAt(id), bytes: null, saved: false, sent: false, acknowledged: false, gone: false }
+  return { id, key: keyAt(id), bytes: null, saved: false, ready: false, sent: false, acknowledged: false, gone: false }
 }
