@@ -77,8 +77,8 @@ export const REASONS = {
   'store.format_foreign': reason('the folder holds data of another program or an older format', 500),
   'store.closed': reason('the store is closed', 503, null, true),
   'store.failed': reason('the store failed', 503, null, true),
-  'client.closed': reason('the document is closed, or not open yet', 503),
   'client.storage': reason('the local storage failed; nothing was kept', 507, null, true),
+  'client.closed': reason('the document is closed', 410),
   'plugin.upgrade_conflict': reason('another scope already answers upgrades on this server', 500),
   'plugin.key_invalid': reason('the server key file is unreadable or has the wrong size', 500)
 } as const satisfies Record<string, Reason>

@@ -63,13 +63,17 @@ export function createJournal (parts: JournalParts): Journal {
   }
 
   function start (): void {
-    running ??= run().finally(() => { running = null })
+    running ??= run()
   }
 
   async function run (): Promise<void> {
-    // What is written in one turn goes together.
-    await null
-    while (work()) await step()
+    try {
+      // What is written in one turn goes together.
+      await null
+      while (work()) await step()
+    } finally {
+      running = null
+    }
   }
 
   async function step (): Promise<void> {
