@@ -1,5 +1,7 @@
 import type { SignatureJob } from '../protocol/crypto.js'
 
+const LENGTH = 32
+
 /** 2^255 - 19, the field's order, little-endian. */
 const P = littleEndian((1n << 255n) - 19n)
 /** 2^252 + 27742317777372353535851937790883648493, the order of the base point. */
@@ -8,8 +10,6 @@ const L = littleEndian((1n << 252n) + 27742317777372353535851937790883648493n)
 const Y8 = 0x05fc536d880238b13933c6d305acdfd5f098eff289f4c345b027b2c28f95e826n
 /** The y of every point of small order: orders 1, 2, 4 and 8. */
 const SMALL_ORDER = [1n, (1n << 255n) - 20n, 0n, Y8, (1n << 255n) - 19n - Y8].map(littleEndian)
-
-const LENGTH = 32
 
 function littleEndian (n: bigint): Uint8Array {
   return Uint8Array.from({ length: LENGTH }, (_, i) => Number(n >> BigInt(8 * i) & 255n))
