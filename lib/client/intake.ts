@@ -8,7 +8,7 @@ import { cursor } from '../protocol/postcard.js'
 import { breathe } from './breath.js'
 import type { Ed25519 } from './ed25519.js'
 import { keyAt } from './key.js'
-import { createOrphans } from './orphans.js'
+import { type Orphans, createOrphans, unboundedOrphans } from './orphans.js'
 import type { Replica } from './replica.js'
 
 /** Something that came from outside and was left out; the rest of what came with it was taken in. */
@@ -71,10 +71,9 @@ const ASK_IDS = 256
 
 export function createIntake (parts: IntakeParts): Intake {
   const { replica, blake3, clock } = parts
-  const copy = (node: NodeView): NodeView => scanNode(cursor(bytesOf(node).slice()))
-  const orphans = createOrphans(copy)
-  /** Stored nodes of several tabs may come in any order; what storage holds is bounded by itself. */
-  const strays = createOrphans(copy, { nodes: Infinity, bytes: Infinity })
+  const orphans = createOrphans((node) => scanNode(cursor(bytesOf(node).slice())))
+  /** Nodes of several tabs are stored in any order; what storage holds is bounded by itself. */
+  const strays = unboundedOrphans()
   let tail = Promise.resolve()
   let backlog = 0
   let dropped = false
@@ -82,23 +81,22 @@ export function createIntake (parts: IntakeParts): Intake {
   let cancelAsk: (() => void) | null = null
   let attempts = 0
 
-  /** Takes in a node and whatever waited for it. Answers whether something came in. */
-  function admit (first: NodeView, trusted: boolean): boolean {
-    const pool = trusted ? strays : orphans
+  /** Takes in a node and whatever waited for it, or lets it wait in `pool`. Answers whether something came in. */
+  function admit (first: NodeView, pool: Orphans, ceiling = LAMPORT_SLACK): boolean {
     let any = false
     const ready = [first]
     for (let node = ready.pop(); node !== undefined; node = ready.pop()) {
       if (replica.dag.indexOf(node.bytes, node.start) >= 0) continue
-      if (!trusted && node.lamport > replica.clock + LAMPORT_SLACK) {
-        report(node, 'reject.lamport_ceiling', `lamport ceiling exceeded: ${node.lamport}`)
-        continue
-      }
-      const missing = replica.attach(node)
-      if (missing === null) {
-        any = true
-        ready.push(...pool.release(keyAt(node.bytes, node.start)))
-      } else {
+      const missing = replica.missingParent(node)
+      if (missing !== null) {
         pool.add(node, missing)
+      } else if (node.lamport > replica.clock + ceiling) {
+        report(node, 'reject.lamport_ceiling', `lamport ceiling exceeded: ${node.lamport}`)
+      } else {
+        replica.attach(node)
+        any = true
+        const key = keyAt(node.bytes, node.start)
+        ready.push(...pool.release(key), ...orphans.release(key))
       }
     }
     return any
@@ -139,6 +137,8 @@ export function createIntake (parts: IntakeParts): Intake {
   /** Hashing and verifying a group overlaps with taking in the one before. */
   async function take (bytes: Uint8Array): Promise<void> {
     const slice = createSlice()
+    // An original server sends a history in no order at all: within a pack everything may wait, which is in memory anyway.
+    const within = unboundedOrphans()
     let total = 0
     let changed = false
     let ahead: Promise<NodeView[]> = Promise.resolve([])
@@ -149,7 +149,7 @@ export function createIntake (parts: IntakeParts): Intake {
       const { fresh, echoed } = sift(nodes)
       const before = ahead
       ahead = verified(fresh)
-      changed = attachAll(await before) || echoed || changed
+      changed = attachAll(await before, within) || echoed || changed
       if (group.done === true || closed) break
       if (slice.due()) {
         parts.after(changed)
@@ -157,16 +157,18 @@ export function createIntake (parts: IntakeParts): Intake {
         await slice.rest()
       }
     }
-    parts.after(attachAll(await ahead) || changed)
+    changed = attachAll(await ahead, within) || changed
+    for (const [node, parent] of within.all()) orphans.add(node, parent)
+    parts.after(changed)
     schedule()
     parts.done(total)
   }
 
-  function attachAll (nodes: readonly NodeView[]): boolean {
+  function attachAll (nodes: readonly NodeView[], within: Orphans): boolean {
     if (nodes.length === 0 || closed) return false
     parts.before()
     let any = false
-    for (const node of nodes) any = admit(node, false) || any
+    for (const node of nodes) any = admit(node, within) || any
     return any
   }
 
@@ -200,14 +202,14 @@ export function createIntake (parts: IntakeParts): Intake {
       const slice = createSlice()
       for (const group of groupsOf(bytes, (error) => parts.problem({ code: 'client.storage', message: String(error) }))) {
         for (const node of group) {
-          if (bytesAt(node.bytes, node.start, blake3.hash(transactionOf(node)))) admit(node, true)
+          if (bytesAt(node.bytes, node.start, blake3.hash(transactionOf(node)))) admit(node, strays, Infinity)
           else report(node, 'client.storage', 'a stored node is not what its id says')
         }
         if (slice.due()) await slice.rest()
       }
     },
     release (key) {
-      for (const node of orphans.release(key)) admit(node, false)
+      for (const node of orphans.release(key)) admit(node, orphans)
     },
     async idle () { await tail },
     get orphans () { return orphans.size },

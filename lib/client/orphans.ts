@@ -8,6 +8,8 @@ export interface Orphans {
   add (node: NodeView, parent: Uint8Array): void
   /** Takes out everything that waits for this node. */
   release (key: string): NodeView[]
+  /** What waits, oldest first, with the parent it waits for. */
+  all (): Array<[node: NodeView, parent: Uint8Array]>
   /** Ids that are waited for and do not wait themselves, at most `most` of them. */
   wanted (most: number): Uint8Array[]
 }
@@ -49,6 +51,7 @@ export function createOrphans (copy: (node: NodeView) => NodeView, most = { node
       }
     },
     release: (key) => [...waiting.get(key) ?? []].flatMap((child) => take(child) ?? []),
+    all: () => [...held.values()].map(({ node, parent }) => [node, idOfKey(parent)]),
     wanted (limit) {
       const ids: Uint8Array[] = []
       for (const key of waiting.keys()) {
@@ -57,4 +60,9 @@ export function createOrphans (copy: (node: NodeView) => NodeView, most = { node
       return ids
     }
   }
+}
+
+/** For nodes whose number something else bounds; they stay where they lie. */
+export function unboundedOrphans (): Orphans {
+  return createOrphans((node) => node, { nodes: Infinity, bytes: Infinity })
 }

@@ -26,11 +26,10 @@ export interface Replica {
   write (ops: readonly Op[]): PendingNode
   /** Takes in a node that is pending since an earlier run, as its own copy; null when it is held already. */
   revive (node: NodeView): PendingNode | null
-  /**
-   * Takes in a node that a server has and that is not held; pending ones among its ancestors are confirmed by it. Answers null, or the
-   * id of a parent without which it cannot be taken in.
-   */
-  attach (node: NodeView): Uint8Array | null
+  /** The first parent of a node of the server that is not confirmed, or null. Pending parents become confirmed: the server has them. */
+  missingParent (node: NodeView): Uint8Array | null
+  /** Takes in a node that a server has, that is not held and all of whose parents are confirmed. */
+  attach (node: NodeView): void
   /** A server has this pending node, and so its ancestors. */
   confirm (node: PendingNode): void
   /** Takes pending nodes out of the document and the graph; nothing that stays may descend from them. */
@@ -82,6 +81,8 @@ export function createReplica ({ blake3, writer, views }: ReplicaParts): Replica
     has: (bytes, at = 0) => has(g, bytes, at),
     write: (ops) => write(g, ops),
     revive: (node) => revive(g, node),
+    // With one parent unknown the node says nothing of the others.
+    missingParent: (node) => missingParent(g, node, has) ?? missingParent(g, node, hasConfirmed),
     attach: (node) => attach(g, node),
     confirm: (node) => confirm(g, node),
     remove: (nodes) => remove(g, nodes),
@@ -133,9 +134,7 @@ function addHead (g: Graph, key: string, id: Uint8Array, parents: Iterable<strin
   g.heads.set(key, id)
 }
 
-function attach (g: Graph, view: NodeView): Uint8Array | null {
-  const missing = missingParent(g, view, has) ?? missingParent(g, view, hasConfirmed)
-  if (missing !== null) return missing
+function attach (g: Graph, view: NodeView): void {
   const index = g.dag.append(view)
   // What is kept of the operations are views: of the dag's own copy, not of the frame.
   const node = applied(g.dag.view(index), g.writer)
@@ -147,7 +146,6 @@ function attach (g: Graph, view: NodeView): Uint8Array | null {
   if (!awaited) g.heads.set(key, node.id)
   g.views.remote(node)
   if (awaited) confirmAcknowledged(g)
-  return null
 }
 
 function missingParent (g: Graph, node: NodeView, held: (g: Graph, bytes: Uint8Array, at: number) => boolean): Uint8Array | null {
