@@ -87,3 +87,35 @@ export function originalHost (clock: Clock, options: Partial<OriginalOptions> = 
     }
   }
 }
+
+/** A server that says exactly what a test lets it say. */
+export interface ScriptedHost extends Host {
+  /** Everything it was sent in its present connection. */
+  readonly heard: Array<{ type: string } & Record<string, unknown>>
+  readonly connections: number
+  say (message: object): void
+  end (code: number): void
+}
+
+export function scriptedHost (): ScriptedHost {
+  let onFrame = (_text: string): void => {}
+  let onClose = (_code: number): void => {}
+  const host = {
+    heard: [] as ScriptedHost['heard'],
+    connections: 0,
+    say: (message: object) => onFrame(JSON.stringify(message)),
+    end: (code: number) => onClose(code),
+    connect (): Line {
+      host.connections++
+      host.heard.length = 0
+      return {
+        send: (text) => host.heard.push(JSON.parse(text) as ScriptedHost['heard'][number]),
+        onFrame (listen) { onFrame = listen },
+        onClose (listen) { onClose = listen },
+        close () {}
+      }
+    }
+  }
+  return host
+}
+

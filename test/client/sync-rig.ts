@@ -72,10 +72,13 @@ export async function createRig (t: Test, options: RigOptions = {}): Promise<Rig
   const received: Rig['received'] = []
   let line: Line | null = null
   let resyncs = 0
+  const pace = createPace(clock)
+  // Our server names its rate once it does; the one in memory has none.
+  const unhurried = { ...pace, get limit () { return pace.limit }, welcomed: ({ known }: { known: boolean }) => pace.welcomed({ known, rate: known ? { nodes: 0, bytes: 0 } : undefined }) }
   const sync = await createSync({
     ed25519,
     blake3,
-    pace: createPace(clock),
+    pace: unhurried,
     seed: new Uint8Array(32).fill(options.seedByte ?? 1),
     views: (confirmed) => createViews({ confirmed }),
     send (frame) {

@@ -89,7 +89,8 @@ t.test('SY-4 an acknowledgement that is lost doubles nothing', async (t) => {
   t.equal(a.storage.confirmed.size, 5)
 })
 
-const deny = (...keys: string[]): StoredPolicy => ({ default: 'allow', rules: keys.map((pathGlob) => ({ pathGlob, canWrite: [] })) }) as unknown as StoredPolicy
+const deny = (...keys: string[]): StoredPolicy =>
+  ({ default: 'allow', rules: keys.map((pathGlob) => ({ pathGlob, canWrite: [], canRead: [], canDerive: [] })) })
 
 t.test('SY-5 a refusal in the middle of a hundred writes takes that one out and lets the other ninety-nine arrive', async (t) => {
   const host = await ownHost(t)
@@ -187,10 +188,9 @@ t.test('SY-9 a store that fails is sent the same again later, in order', async (
   const a = await createRig(t)
   a.connect(host)
   await synced(a)
-  store.faults.append = 'before'
+  store.faults.fail('append')
   for (let i = 0; i < 5; i++) a.set(`k${i}`)
   await until(() => a.received.some(({ type }) => type === 'error'), 'the error')
-  delete store.faults.append
   t.equal(a.sync.counts.unacknowledged, 5)
   a.clock.advance(1000)
   await synced(a)
