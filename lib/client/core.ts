@@ -1,4 +1,5 @@
-import type { Op, OpId } from '../protocol/op.js'
+import type { Renamed } from './translation.js'
+import type { Op } from '../protocol/op.js'
 import type { Change } from '../state/change.js'
 import type { Views } from '../state/views.js'
 
@@ -30,7 +31,9 @@ export interface Rejection {
   /** How many of one's own later nodes were written anew without it. */
   reauthored: number
   /** Characters that live on under other ids because their nodes were written anew: `lamport .. lamport + length` of a text and where they are now. */
-  renamed?: readonly { key: string, author: Uint8Array, lamport: number, length: number, to: OpId }[]
+  renamed?: readonly Renamed[]
+  /** Operations of later nodes that hung on characters of the refused one and went with it. */
+  dropped?: readonly Op[]
 }
 
 /** What handles see of a replica. */
@@ -38,8 +41,8 @@ export interface Core {
   readonly views: Views
   /** Public key this instance writes with. */
   readonly author: Uint8Array
-  /** Builds a node at once, applies it to the views and queues it: stored ahead of sending, then sent. */
-  write (ops: readonly Op[]): WrittenNode
+  /** Builds a node at once, applies it to the views and queues it: stored ahead of sending, then sent. `origin` goes into the change's source. */
+  write (ops: readonly Op[], origin?: unknown): WrittenNode
   /** The lamport clock; the next node has `clock + 1`. */
   readonly clock: number
   /**

@@ -71,6 +71,8 @@ export interface Workspace {
   type (key: string, splice: Splice): void
   /** Turns what was typed into nodes. */
   flush (): void
+  /** Whether something was typed that is no node yet. */
+  readonly unflushed: boolean
   onDone (listen: (done: Done) => void): () => void
   /** Flushes and lets go of the core; writing throws `client.closed` from then on. */
   close (): void
@@ -221,6 +223,7 @@ export function createWorkspace (core: Core, options: WorkspaceOptions = {}): Wo
     typingIn: (key) => typed?.key === key ? typed.typing : null,
     type,
     flush,
+    get unflushed () { return typed !== null },
     onDone (listen) {
       listeners.add(listen)
       return () => { listeners.delete(listen) }
