@@ -33,9 +33,8 @@ export function createLog (database: Database, keys: RoomKeys): Log {
   let sequence = 0
 
   async function takeTurn (): Promise<Uint8Array> {
-    let last = 0
-    for await (const [key] of database.entries({ ...keys.chunks, values: false, reverse: true, limit: 1 })) last = readUint32(keys.tail(key), 0)
-    return concat([uint32(last + 1), name])
+    const last = await database.run((level) => level.last(keys.chunks))
+    return concat([uint32(last === undefined ? 1 : readUint32(keys.tail(last), 0) + 1), name])
   }
 
   async function nextPlace (): Promise<Uint8Array> {

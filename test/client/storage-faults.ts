@@ -48,12 +48,17 @@ export function faultyLevel (): FaultyLevel {
       check('clear')
       await db.clear(range)
     },
+    async last (range) {
+      check('nextv')
+      const [key] = await db.keys({ ...range, reverse: true, limit: 1 }).all()
+      return key
+    },
     iterator (range) {
       const walk = db.iterator(range)
       return {
         async nextv (size) {
           check('nextv')
-          return await walk.nextv(size)
+          return (await walk.nextv(size)).map(([key, value = new Uint8Array()]) => [key, value])
         },
         close: () => walk.close()
       }

@@ -3,6 +3,7 @@ import { IDBObjectStore, indexedDB } from 'fake-indexeddb'
 import t from 'tap'
 import { createLocks, platformLocks } from '../../lib/client/locks.js'
 import { browserStorage } from '../../lib/client/storage-browser.js'
+import { indexedLevel } from '../../lib/client/storage-indexeddb.js'
 import { memoryStorage } from '../../lib/client/storage-memory.js'
 import { createSigner } from '../../lib/crypto/ed25519.js'
 import { toBase64 } from '../../lib/protocol/base64.js'
@@ -201,4 +202,28 @@ t.test('KY-44 a record in IndexedDB holds its own bytes only, and a failed trans
   await room.write({ pending: [node(4)] })
   t.same(hexes(await room.pending()), hexes([node(1), node(4)]))
   await room.close()
+})
+
+t.test('KY-47 a database that is deleted under an open tab fails one call and is made anew', async (t) => {
+  const name = `legacy ${names++}`
+  const room = await storage(name).open('r')
+  await room.write({ pending: [node(1)] })
+  const reading = room.load()[Symbol.asyncIterator]()
+  await new Promise<void>((resolve, reject) => {
+    const request = indexedDB.deleteDatabase(name)
+    request.onsuccess = () => resolve()
+    request.onerror = reject
+  })
+  await t.rejects(room.pending(), { code: 'client.storage' })
+  t.same(await room.pending(), [])
+  await room.write({ pending: [node(2)] })
+  t.same(hexes(await room.pending()), hexes([node(2)]))
+  await room.close()
+  await t.rejects(Promise.resolve(reading.next()), { code: 'client.storage' })
+})
+
+t.test('KY-48 a database that was never opened can be closed and says what it lacks', async (t) => {
+  const level = indexedLevel('never opened')
+  await t.rejects(level.get(Uint8Array.of(1)), { message: 'the database is not open' })
+  await level.close()
 })
