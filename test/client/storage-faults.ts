@@ -5,7 +5,7 @@ import type { Level } from '../../lib/client/storage-database.js'
 export interface FaultyLevel extends Level {
   fail: Array<'open' | 'close' | 'get' | 'lost' | 'kept' | 'nextv' | 'clear'>
   opened: number
-  batches: Array<{ sync: boolean }>
+  batches: Array<{ sync: boolean, deleted: number }>
 }
 
 export function faultyLevel (): FaultyLevel {
@@ -39,7 +39,7 @@ export function faultyLevel (): FaultyLevel {
       return await db.get(key)
     },
     async batch (writes, options) {
-      level.batches.push(options)
+      level.batches.push({ ...options, deleted: writes.filter(({ type }) => type === 'del').length })
       check('lost')
       await db.batch(writes)
       check('kept')

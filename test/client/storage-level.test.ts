@@ -173,7 +173,16 @@ t.test('KY-20 pending nodes are on the disk before a write resolves, confirmed o
   await room.write({ confirmed: [node(1)] })
   await room.write({ pending: [node(2)], confirmed: [node(3)] })
   await room.write({ dropped: [id(node(2))] })
-  t.same(level.batches, [{ sync: true }, { sync: false }, { sync: true }, { sync: false }])
+  t.same(level.batches, [{ sync: true, deleted: 0 }, { sync: false, deleted: 1 }, { sync: true, deleted: 0 }, { sync: false, deleted: 1 }])
+})
+
+t.test('KY-49 a catch-up looks for none of its nodes among the pending ones, save those that were', async (t) => {
+  const { level, storage } = faulty()
+  const room = await storage.open('r')
+  const nodes = chain(50)
+  await room.write({ pending: nodes.slice(0, 3) })
+  for (let i = 0; i < 2; i++) await room.write({ confirmed: nodes })
+  t.same(level.batches.slice(-2).map(({ deleted }) => deleted), [3, 0])
 })
 
 t.test('KY-21 small chunks are merged when a room is opened alone, each node once and in order', async (t) => {
