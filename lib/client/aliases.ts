@@ -1,3 +1,4 @@
+import { equalBytes } from '../protocol/bytes.js'
 import { toHex } from '../protocol/hex.js'
 import type { OpId } from '../protocol/op.js'
 import { type Run, idsOf } from './entry.js'
@@ -11,15 +12,20 @@ export interface Aliases {
   addRun (key: string, from: Run, to: OpId): void
   /** The latest ids of a run's characters, in the same order. */
   ids (key: string, run: Run): OpId[]
+  /** Characters that were written anew: `find` answers the id of one as it is now, or null when it is gone. */
+  addTranslation (find: Find): void
   addItem (key: string, from: string, to: string): void
   item (key: string, item: string): string
 }
+
+type Find = (key: string, id: OpId) => OpId | null
 
 interface Alias { lamport: number, length: number, to: OpId }
 
 export function createAliases (): Aliases {
   const runs = new Map<string, Alias[]>()
   const items = new Map<string, string>()
+  const translations = new Set<Find>()
   const author = (key: string, id: OpId): string => `${toHex(id.author)}${key}`
 
   /** What covers part of a run first: aliases never overlap. */
@@ -33,6 +39,34 @@ export function createAliases (): Aliases {
     return next !== undefined && next.lamport < run.lamport + run.length ? next : undefined
   }
 
+  /** Where a character without an alias went. */
+  function translated (key: string, id: OpId): OpId[] {
+    for (const find of translations) {
+      const now = find(key, id)
+      if (now !== null && (now.lamport !== id.lamport || !equalBytes(now.author, id.author))) return ids(key, { ...now, length: 1 })
+    }
+    return [id]
+  }
+
+  function ids (key: string, run: Run): OpId[] {
+    const out: OpId[] = []
+    const left = [run]
+    for (let next = left.pop(); next !== undefined; next = left.pop()) {
+      const alias = covering(key, next)
+      if (alias === undefined) {
+        for (const id of idsOf(next)) out.push(...translated(key, id))
+        continue
+      }
+      const { author, lamport, length } = next
+      const start = Math.max(lamport, alias.lamport)
+      const end = Math.min(lamport + length, alias.lamport + alias.length)
+      if (end < lamport + length) left.push({ author, lamport: end, length: lamport + length - end })
+      left.push({ author: alias.to.author, lamport: alias.to.lamport + start - alias.lamport, length: end - start })
+      if (start > lamport) left.push({ author, lamport, length: start - lamport })
+    }
+    return out
+  }
+
   return {
     addRun (key, { author: by, lamport, length }, to) {
       const name = author(key, { author: by, lamport })
@@ -40,24 +74,8 @@ export function createAliases (): Aliases {
       if (own === undefined) runs.set(name, own = [])
       own.splice(above(own, lamport), 0, { lamport, length, to })
     },
-    ids (key, run) {
-      const out: OpId[] = []
-      const left = [run]
-      for (let next = left.pop(); next !== undefined; next = left.pop()) {
-        const alias = covering(key, next)
-        if (alias === undefined) {
-          out.push(...idsOf(next))
-          continue
-        }
-        const { author, lamport, length } = next
-        const start = Math.max(lamport, alias.lamport)
-        const end = Math.min(lamport + length, alias.lamport + alias.length)
-        if (end < lamport + length) left.push({ author, lamport: end, length: lamport + length - end })
-        left.push({ author: alias.to.author, lamport: alias.to.lamport + start - alias.lamport, length: end - start })
-        if (start > lamport) left.push({ author, lamport, length: start - lamport })
-      }
-      return out
-    },
+    ids,
+    addTranslation (find) { translations.add(find) },
     addItem (key, from, to) { items.set(`${from}${key}`, to) },
     item (key, item) {
       let name = item

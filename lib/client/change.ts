@@ -3,7 +3,7 @@ import type { LwwMap } from '../state/map.js'
 import { equalBytes } from '../protocol/bytes.js'
 import type { ChangeEvent, EventSource, ListChange, MapChange } from './event.js'
 import { decodeValue } from './json.js'
-import { itemOf } from './key.js'
+import { itemOf } from './path.js'
 
 export interface Cause { source: EventSource, origin?: unknown }
 
@@ -30,7 +30,7 @@ export function eventOf (change: Change, map: LwwMap, { source, origin }: Cause)
     if (content === null) maps.push(mapChange(path, { value, blob }, { value: held.old, blob: held.blob }))
     else entry(lists, content.list).updated.push(content.item)
   }
-  const texts = [...change.texts].flatMap(([key, splices]) => splices.length === 0 ? [] : { key, splices })
+  const texts = [...change.texts].map(([key, splices]) => ({ key, splices }))
   if (maps.length + texts.length + lists.size === 0) return null
   return { source, ...(origin === undefined ? {} : { origin }), maps, texts, lists: [...lists.values()] }
 }

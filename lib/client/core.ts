@@ -29,8 +29,10 @@ export interface Rejection {
   requiredCapability?: string
   /** How many of one's own later nodes were written anew without it. */
   reauthored: number
-  /** Characters that live on under other ids because their nodes were written anew: `lamport .. lamport + length` of a text and where they are now. */
-  renamed?: readonly { key: string, author: Uint8Array, lamport: number, length: number, to: OpId }[]
+  /** Operations of later nodes that hung on characters of the refused one and went with it. */
+  dropped?: readonly Op[]
+  /** The id by which a character of a text is known now; null when it is gone. Ids of what was not written anew stay as they are. */
+  find?: (key: string, id: OpId) => OpId | null
 }
 
 /** What handles see of a replica. */
@@ -38,8 +40,8 @@ export interface Core {
   readonly views: Views
   /** Public key this instance writes with. */
   readonly author: Uint8Array
-  /** Builds a node at once, applies it to the views and queues it: stored ahead of sending, then sent. */
-  write (ops: readonly Op[]): WrittenNode
+  /** Builds a node at once, applies it to the views and queues it: stored ahead of sending, then sent. `origin` goes into the change's source. */
+  write (ops: readonly Op[], origin?: unknown): WrittenNode
   /** The lamport clock; the next node has `clock + 1`. */
   readonly clock: number
   /**
@@ -47,7 +49,10 @@ export interface Core {
    * typing becomes nodes first. Returns how to stop.
    */
   beforeApply (run: () => void): () => void
-  /** Calls `listen` after every applied batch with what it changed; for an own write before `write` returns. Returns how to stop. */
+  /**
+   * Calls `listen` after every applied batch with what it changed, for an own write before `write` returns. Nothing may come between
+   * applying and telling, no turn of the event loop either: positions that users give are those they were told. Returns how to stop.
+   */
   onChange (listen: (change: Change, source: ChangeSource) => void): () => void
   /** Calls `listen` for every refused node. Returns how to stop. */
   onRejection (listen: (rejection: Rejection) => void): () => void

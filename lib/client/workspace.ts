@@ -190,7 +190,7 @@ export function createWorkspace (core: Core, options: WorkspaceOptions = {}): Wo
 
   const stops = [
     core.beforeApply(flush),
-    core.onRejection(({ renamed = [] }) => { for (const { key, to, ...from } of renamed) aliases.addRun(key, from, to) }),
+    core.onRejection(({ find }) => { if (find !== undefined) aliases.addTranslation(find) }),
     core.onChange((change, { from, origin }) => {
       if (running === null) tell(change, { source: from, origin })
       else addChange(running.change, change, told)

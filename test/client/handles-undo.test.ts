@@ -114,6 +114,21 @@ t.test('HD-43 undo of a deleted item brings a new one with its content to its pl
   t.equal(order().replace('x', ''), 'Bcd')
 })
 
+t.test('HD-51 an item whose neighbours are gone comes back by its position', async (t) => {
+  const [one, two] = [createPeer(1), createPeer(2)]
+  const [a, b, c] = one.list.pushAll(['a', 'b', 'c'])
+  exchange(one, two)
+  const undo = one.handles.undoManager()
+  one.list.delete(b)
+  two.list.insertBefore(b, 'x')
+  two.list.insertAfter(b, 'y')
+  two.list.delete(a)
+  two.list.delete(c)
+  exchange(one, two)
+  undo.undo()
+  t.same(one.list.toArray().map(({ content }) => content), ['x', 'b', 'y'])
+})
+
 t.test('HD-44 undo of a move, an insertion or an update leaves alone what others did since', async (t) => {
   const [one, two] = [createPeer(1), createPeer(2)]
   const [a, b, c] = one.list.pushAll(['a', 'b', 'c'])
@@ -268,7 +283,8 @@ t.test('HD-49 what was refused is nothing to undo, what was written anew is foun
   const { lamport } = core.written[core.written.length - 1]
   const anchor = text.anchor(2)
   const refused = core.pending[0]
-  core.refuse(refused, [{ key: 'text', author: core.author, lamport, length: 3, to: { lamport: core.clock + 1, author: core.author } }])
+  const shift = core.clock + 1 - lamport
+  core.refuse(refused, (key, id) => key !== 'text' ? id : id.lamport < lamport ? null : { ...id, lamport: id.lamport + shift * Number(id.lamport < lamport + 3) })
   core.write([{ type: 'text-insert', key: 'text', after: null, char: 'a' }, { type: 'text-insert-range', key: 'text', anchor: { at: 'start' }, text: 'abc' }])
   t.equal(text.resolve(anchor), 2)
   t.equal(undo.undo(), true)
@@ -290,6 +306,9 @@ t.test('HD-50 old ids stand for the characters that came after them', async (t) 
   t.same(find(6, 2), [[2, 8], [1, 7]])
   t.same(find(1, 1), [[1, 1]], 'each text has its own')
   t.same(find(5, 1, other), [[2, 5]])
+  aliases.addTranslation(() => null)
+  aliases.addTranslation((key, id) => id.lamport === 42 && key === 't' ? { author: other, lamport: 5 } : id)
+  t.same(find(10, 6), [[1, 10], [1, 11], [1, 40], [1, 90], [2, 5], [1, 15]], 'what was written anew is found too')
   aliases.addItem('l', 'a', 'b')
   aliases.addItem('l', 'b', 'c')
   t.same([aliases.item('l', 'a'), aliases.item('l', 'x'), aliases.item('m', 'a')], ['c', 'x', 'a'])
