@@ -108,6 +108,8 @@ export function createUndo (workspace: Workspace, options: UndoOptions = {}): Un
     tell({ kind: 'cleared' })
   }
 
+  // What was typed before is no step of this manager.
+  workspace.flush()
   const stop = workspace.onDone(record)
   const manager: UndoManager = {
     get canUndo () { return undos.length > 0 },

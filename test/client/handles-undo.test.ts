@@ -199,6 +199,12 @@ t.test('HD-45 writes within the capture window are one step, each step has its m
 
 t.test('HD-46 a manager follows its scope and its origins and forgets the oldest', async (t) => {
   const { map, text, list, handles } = createPeer()
+  text.insert(0, 'typed before')
+  const early = handles.undoManager()
+  text.delete(0, 12)
+  early.undo()
+  t.equal(text.toString(), 'typed before', 'what was typed before is not its own')
+  text.delete(0, 12)
   const lists = handles.undoManager({ scope: ['list/**', 'map/a'], captureTimeout: 0 })
   const mine = handles.undoManager({ origins: ['me', undefined], captureTimeout: 0 })
   const short = handles.undoManager({ maxItems: 2, captureTimeout: 0 })
