@@ -1,4 +1,3 @@
-import { equalBytes } from '../protocol/bytes.js'
 import { toHex } from '../protocol/hex.js'
 import type { OpId } from '../protocol/op.js'
 import { type Run, idsOf } from './entry.js'
@@ -8,24 +7,19 @@ import { type Run, idsOf } from './entry.js'
  * while older steps of an undo manager and anchors still name the old.
  */
 export interface Aliases {
-  /** The characters of `from` live on as those from `to` on. */
+  /** The characters of `from` live on as those from `to` on; not those that do already under other ids. */
   addRun (key: string, from: Run, to: OpId): void
   /** The latest ids of a run's characters, in the same order. */
   ids (key: string, run: Run): OpId[]
-  /** Characters that were written anew: `find` answers the id of one as it is now, or null when it is gone. */
-  addTranslation (find: Find): void
   addItem (key: string, from: string, to: string): void
   item (key: string, item: string): string
 }
-
-type Find = (key: string, id: OpId) => OpId | null
 
 interface Alias { lamport: number, length: number, to: OpId }
 
 export function createAliases (): Aliases {
   const runs = new Map<string, Alias[]>()
   const items = new Map<string, string>()
-  const translations = new Set<Find>()
   const author = (key: string, id: OpId): string => `${toHex(id.author)}${key}`
 
   /** What covers part of a run first: aliases never overlap. */
@@ -39,43 +33,41 @@ export function createAliases (): Aliases {
     return next !== undefined && next.lamport < run.lamport + run.length ? next : undefined
   }
 
-  /** Where a character without an alias went. */
-  function translated (key: string, id: OpId): OpId[] {
-    for (const find of translations) {
-      const now = find(key, id)
-      if (now !== null && (now.lamport !== id.lamport || !equalBytes(now.author, id.author))) return ids(key, { ...now, length: 1 })
-    }
-    return [id]
-  }
-
-  function ids (key: string, run: Run): OpId[] {
-    const out: OpId[] = []
-    const left = [run]
-    for (let next = left.pop(); next !== undefined; next = left.pop()) {
-      const alias = covering(key, next)
-      if (alias === undefined) {
-        for (const id of idsOf(next)) out.push(...translated(key, id))
-        continue
-      }
-      const { author, lamport, length } = next
-      const start = Math.max(lamport, alias.lamport)
-      const end = Math.min(lamport + length, alias.lamport + alias.length)
-      if (end < lamport + length) left.push({ author, lamport: end, length: lamport + length - end })
-      left.push({ author: alias.to.author, lamport: alias.to.lamport + start - alias.lamport, length: end - start })
-      if (start > lamport) left.push({ author, lamport, length: start - lamport })
-    }
-    return out
+  function add (name: string, alias: Alias): void {
+    const own = runs.get(name)
+    if (own === undefined) runs.set(name, [alias])
+    else own.splice(above(own, alias.lamport), 0, alias)
   }
 
   return {
-    addRun (key, { author: by, lamport, length }, to) {
-      const name = author(key, { author: by, lamport })
-      let own = runs.get(name)
-      if (own === undefined) runs.set(name, own = [])
-      own.splice(above(own, lamport), 0, { lamport, length, to })
+    addRun (key, from, to) {
+      const end = from.lamport + from.length
+      for (let lamport = from.lamport; lamport < end;) {
+        const rest = { ...from, lamport, length: end - lamport }
+        const known = covering(key, rest)
+        const stop = Math.min(end, known?.lamport ?? end)
+        if (lamport < stop) add(author(key, from), { lamport, length: stop - lamport, to: { ...to, lamport: to.lamport + lamport - from.lamport } })
+        lamport = known === undefined ? end : known.lamport + known.length
+      }
     },
-    ids,
-    addTranslation (find) { translations.add(find) },
+    ids (key, run) {
+      const out: OpId[] = []
+      const left = [run]
+      for (let next = left.pop(); next !== undefined; next = left.pop()) {
+        const alias = covering(key, next)
+        if (alias === undefined) {
+          out.push(...idsOf(next))
+          continue
+        }
+        const { author, lamport, length } = next
+        const start = Math.max(lamport, alias.lamport)
+        const end = Math.min(lamport + length, alias.lamport + alias.length)
+        if (end < lamport + length) left.push({ author, lamport: end, length: lamport + length - end })
+        left.push({ author: alias.to.author, lamport: alias.to.lamport + start - alias.lamport, length: end - start })
+        if (start > lamport) left.push({ author, lamport, length: start - lamport })
+      }
+      return out
+    },
     addItem (key, from, to) { items.set(`${from}${key}`, to) },
     item (key, item) {
       let name = item

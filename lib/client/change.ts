@@ -3,7 +3,7 @@ import type { LwwMap } from '../state/map.js'
 import { equalBytes } from '../protocol/bytes.js'
 import type { ChangeEvent, EventSource, ListChange, MapChange } from './event.js'
 import { decodeValue } from './json.js'
-import { itemOf } from './path.js'
+import { itemOf } from './key.js'
 
 export interface Cause { source: EventSource, origin?: unknown }
 

@@ -21,6 +21,8 @@ export interface Handles {
   onChange (listen: (event: ChangeEvent) => void): () => void
   /** Turns what was typed into nodes, so that it is stored and sent. */
   flush (): void
+  /** Whether something was typed that is no node yet. */
+  readonly unflushed: boolean
   /** What the server has confirmed, without what is still under way. */
   readonly canonical: Canonical
   close (): void
@@ -43,6 +45,7 @@ export function createHandles (core: Core, options: WorkspaceOptions = {}): Hand
     undoManager: (undo) => createUndo(workspace, undo),
     onChange: workspace.feed.on,
     flush: workspace.flush,
+    get unflushed () { return workspace.unflushed },
     canonical: canonicalOf(core),
     close: workspace.close
   }

@@ -2,7 +2,7 @@ import { toHex } from '../protocol/hex.js'
 import type { List } from '../state/list.js'
 import type { Held } from '../state/map.js'
 import { type Json, decodeValue } from './json.js'
-import { contentKey } from './path.js'
+import { contentKey } from './key.js'
 import { itemBytes } from './list-write.js'
 
 /** An item: its id in hexadecimal, and its content, which is undefined while it has not arrived. */

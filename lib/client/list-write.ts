@@ -4,7 +4,7 @@ import type { Held } from '../state/map.js'
 import type { List } from '../state/list.js'
 import type { Place } from './entry.js'
 import { ABSENT } from './json.js'
-import { contentKey } from './path.js'
+import { contentKey } from './key.js'
 import { heldIn, mapOp } from './stage.js'
 import type { Workspace } from './workspace.js'
 

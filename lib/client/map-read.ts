@@ -2,7 +2,7 @@ import { toHex } from '../protocol/hex.js'
 import type { Document } from '../state/document.js'
 import type { Held } from '../state/map.js'
 import { type Json, decodeValue } from './json.js'
-import { checkKey, isHidden, prefixOf } from './path.js'
+import { checkKey, isHidden, prefixOf } from './key.js'
 import { heldIn } from './stage.js'
 
 export type KeyOf<Shape> = Extract<keyof Shape, string>

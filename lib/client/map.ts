@@ -1,7 +1,7 @@
 import { fromHex } from '../protocol/hex.js'
 import type { MapEvent } from './event.js'
 import { ABSENT, type Encoding, type Json, encodeValue } from './json.js'
-import { checkKey, prefixOf } from './path.js'
+import { checkKey, prefixOf } from './key.js'
 import { type KeyOf, type MapReading, readMap, sourceOf } from './map-read.js'
 import type { BlobLike, BlobSource, Workspace } from './workspace.js'
 

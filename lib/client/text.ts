@@ -1,7 +1,7 @@
 import type { Splice, Text } from '../state/text.js'
 import { type Anchor, type Side, anchorAt, resolveAnchor } from './anchor.js'
 import type { TextEvent } from './event.js'
-import { checkKey } from './path.js'
+import { checkKey } from './key.js'
 import { isTrail } from './text-write.js'
 import type { Workspace } from './workspace.js'
 

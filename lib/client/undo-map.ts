@@ -1,7 +1,7 @@
 import { equalBytes } from '../protocol/bytes.js'
 import type { Held } from '../state/map.js'
 import type { Entry } from './entry.js'
-import { contentKey } from './path.js'
+import { contentKey } from './key.js'
 import { itemBytes } from './list-write.js'
 import type { Workspace } from './workspace.js'
 

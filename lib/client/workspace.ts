@@ -77,6 +77,8 @@ export interface Workspace {
   type (key: string, splice: Splice): void
   /** Turns what was typed into nodes. */
   flush (): void
+  /** Whether something was typed that is no node yet. */
+  readonly unflushed: boolean
   onDone (listen: (done: Done) => void): () => void
   /** Flushes and lets go of the core; writing throws `client.closed` from then on. */
   close (): void
@@ -190,7 +192,7 @@ export function createWorkspace (core: Core, options: WorkspaceOptions = {}): Wo
 
   const stops = [
     core.beforeApply(flush),
-    core.onRejection(({ find }) => { if (find !== undefined) aliases.addTranslation(find) }),
+    core.onRejection(({ renamed = [] }) => { for (const { key, to, ...from } of renamed) aliases.addRun(key, from, to) }),
     core.onChange((change, { from, origin }) => {
       if (running === null) tell(change, { source: from, origin })
       else addChange(running.change, change, told)
@@ -229,6 +231,7 @@ export function createWorkspace (core: Core, options: WorkspaceOptions = {}): Wo
     typingIn: (key) => typed?.key === key ? typed.typing : null,
     type,
     flush,
+    get unflushed () { return typed !== null },
     onDone (listen) {
       listeners.add(listen)
       return () => { listeners.delete(listen) }

@@ -2,7 +2,7 @@ import { equalBytes } from '../protocol/bytes.js'
 import { toHex } from '../protocol/hex.js'
 import type { ListOp } from '../protocol/op.js'
 import { type OnConflict, report } from './conflict.js'
-import { type Claim, type Standing, type Tell, type Tentative, UNTOUCHED, change, isUntouched, isVisible, silent, standingOf } from './list-item.js'
+import { type Claim, type Standing, type Tell, type Tentative, UNTOUCHED, change, isVisible, silent, standingOf } from './list-item.js'
 import { type Item, type ListOrder, createListOrder } from './list-order.js'
 import { type Placement, placementAt, positionAt } from './list-place.js'
 import { type Priority, kept, neverWins } from './order.js'
@@ -143,9 +143,7 @@ function writing (all: Map<string, Item>, order: ListOrder, tell: (op: ListOp) =
       const withdrawn = withdraw(by, op)
       if (withdrawn === null) return false
       const { item, held } = withdrawn
-      const visible = touch(item, () => Object.assign(item, standingOf(held)))
-      if (isUntouched(item)) all.delete(toHex(item.id))
-      return visible
+      return touch(item, () => Object.assign(item, standingOf(held)))
     },
     confirm (by, op) {
       const withdrawn = withdraw(by, op)

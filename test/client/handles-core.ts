@@ -16,7 +16,7 @@ export interface MemoryCore extends Core {
   receive (nodes: readonly WrittenNode[], from?: 'remote' | 'storage'): void
   accept (node: WrittenNode): void
   /** Takes back a node that was refused and all that this writer wrote after it. */
-  refuse (node: WrittenNode, find?: Rejection['find']): void
+  refuse (node: WrittenNode, renamed?: Rejection['renamed']): void
 }
 
 export function createMemoryCore (author: number): MemoryCore {
@@ -73,7 +73,7 @@ export function createMemoryCore (author: number): MemoryCore {
       pending.splice(pending.indexOf(node), 1)
       views.confirm(node.id)
     },
-    refuse (node, find) {
+    refuse (node, renamed) {
       for (const flush of flushes) flush()
       for (const refused of pending.splice(pending.indexOf(node)).reverse()) {
         known.delete(toHex(refused.id))
@@ -82,7 +82,7 @@ export function createMemoryCore (author: number): MemoryCore {
       }
       settle('rejection')
       const rejection = { at: 0, id: toHex(node.id), code: 'reject.policy_violation', message: 'no', ops: node.ops, reauthored: 0 }
-      for (const listen of rejections) listen(find === undefined ? rejection : { ...rejection, find })
+      for (const listen of rejections) listen(renamed === undefined ? rejection : { ...rejection, renamed })
     },
     beforeApply: told(flushes),
     onChange: told(changes),

@@ -235,8 +235,9 @@ t.test('HD-11 typing shows at once and becomes a node per run when the time has 
   const { text, clock } = peer
   for (const [i, char] of [...'hello'].entries()) text.insert(i, char)
   t.equal(peer.core.written.length, 0)
-  t.equal(text.toString(), 'hello')
+  t.same([text.toString(), peer.handles.unflushed], ['hello', true])
   clock.advance(20)
+  t.equal(peer.handles.unflushed, false)
   t.same(types(peer), [['text-insert', 'text-insert-range']])
   text.insert(5, '!')
   text.delete(0, 2)

@@ -92,9 +92,13 @@ t.test('VW-6 positions stay short wherever items go, and few move for it', async
   const many = listOf(['A'])
   put(many, 0, Array.from({ length: 5000 }, (_, n) => itemId(n + 1)))
   t.ok(many.length === 5001 && many.items().every(({ position }) => position.length <= 4))
-  const odd = listOf(['~', '~', 'A', `A${'0'.repeat(200)}V`, 'A~', 'A~'])
-  put(odd, 1, [itemId(9)])
-  t.same(order(odd), [2, 9, 3, 4, 5, 0, 1].map((n) => hex(itemId(n))), 'foreign neighbours move along')
+  const odd = listOf(['~', '', 'A', `A${'0'.repeat(200)}V`, 'A~', 'A~'])
+  put(odd, 2, [itemId(9)])
+  t.same(order(odd), [1, 2, 9, 3, 4, 5, 0].map((n) => hex(itemId(n))), 'foreign neighbours move along')
+  const tight = listOf(['A', `A${'z'.repeat(126)}`, 'B'])
+  t.equal(tight.positionsFor(2, 1).moves.length, 0)
+  t.ok(put(tight, 2, Array.from({ length: 100 }, (_, n) => itemId(n + 9))) > 0, 'one would fit, a hundred would not')
+  t.ok(tight.items().every(({ position }) => position.length <= REBALANCE_LENGTH))
 })
 
 t.test('VW-7 an item tells where it stands', async (t) => {

@@ -145,6 +145,26 @@ t.test('VW-1 a document forgets a refused node, with what it named and hid', asy
   t.same([plain.list('l').length, plain.map.size, plain.keys('list')], [1, 0, ['l']], 'taking out what was not local changes nothing')
 })
 
+t.test('VW-2 a change is what is shown otherwise, not what was written', async (t) => {
+  const views = createViews({ confirmed: () => [] })
+  const { map } = views.document
+  const hash = bytes(7)
+  const plain = written(1, 1, 1, { type: 'map-set', key: 'k', value: hash })
+  views.remote(plain)
+  views.settle()
+  const own = [written(2, 1, 2, { type: 'map-set-blob', key: 'k', hash }), written(3, 1, 3, set('k', 'v')), written(4, 1, 4, { type: 'map-delete', key: 'new' })]
+  views.local(own[0])
+  t.same([...views.settle().maps], [['k', { old: hash, blob: false }]], 'the same bytes, but a blob now')
+  views.local(own[1])
+  views.local(own[2])
+  t.same([...views.settle().maps], [['k', { old: hash, blob: true }]])
+  t.equal(map.retract(own[0], own[0].ops[0] as MapOp), false, 'the key shows another')
+  t.equal(map.retract(own[1], own[1].ops[0] as MapOp), true)
+  t.equal(map.applyLocal(own[1], own[1].ops[0] as MapOp), true)
+  t.equal(map.applyLocal(own[1], set('k', 'once more') as MapOp), false, 'the first of a node counts')
+  t.same([...views.settle().maps], [])
+})
+
 t.test('VW-3 a namespace is listed without a look at the rest', async (t) => {
   const segment = fc.constantFrom('', 'a', 'b', 'ab')
   const key = fc.oneof(fc.array(segment, { maxLength: 4 }).map((parts) => parts.join('/')), fc.tuple(fc.nat(40), segment).map(([n, end]) => '/'.repeat(n) + end))
@@ -165,6 +185,10 @@ t.test('VW-3 a namespace is listed without a look at the rest', async (t) => {
   const listing = map.entriesUnder('a/')
   map.apply({ lamport: 2, author: bytes(1), id: bytes(1) }, set('a/y', 'y') as MapOp)
   t.equal([...listing].length, 2)
+  map.apply({ lamport: 3, author: bytes(1), id: bytes(1) }, { type: 'map-delete', key: 'a/x' })
+  t.same([[...map.entriesUnder('a/')].map(([key]) => key), map.sizeUnder('a/'), map.sizeUnder('a')], [['a/y'], 1, 1])
+  map.apply({ lamport: 4, author: bytes(1), id: bytes(1) }, { type: 'map-delete', key: 'a/y' })
+  t.same([[...map.entriesUnder('a/')], map.sizeUnder('a/')], [[], 0])
   const cost = growth((size) => {
     const map = createMap()
     for (let i = 0; i < size; i++) map.apply({ lamport: i + 1, author: bytes(1), id: bytes(1) }, set(`notes/${i}/title`, 'x') as MapOp)
