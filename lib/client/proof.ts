@@ -80,13 +80,12 @@ export function createProof (parts: ProofParts): Proof {
     const nodes = unproven()
     const objection = complaint
     complaint = null
-    if (nodes.length === 0) return
     if (objection === null) {
       widen()
       if (rounds >= PATIENCE) parts.resync()
       upload.restart(Math.min(RETRY_MOST_MS, RETRY_MS * 2 ** rounds++))
     } else if (alone > 0 || nodes.length === 1) {
-      parts.refuse(new Map([[nodes[0], refusalOf(objection)]]))
+      parts.refuse(new Map(nodes.map((node) => [node, refusalOf(objection)])))
       proceed()
     } else {
       alone = nodes.length

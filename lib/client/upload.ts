@@ -3,6 +3,7 @@ import type { Dag } from '../dag/dag.js'
 import type { Ranges } from '../dag/ranges.js'
 import { toBase64 } from '../protocol/base64.js'
 import { encodePack } from '../protocol/pack.js'
+import { breathe } from './breath.js'
 import type { ClientFrame } from './frame.js'
 import type { Pace } from './pace.js'
 import type { Pending, PendingNode } from './pending.js'
@@ -36,8 +37,8 @@ export interface Upload {
   again (nodes: readonly PendingNode[], pauseMs: number): void
   /** Sends everything again that is not answered, after a pause in milliseconds; what is answered late counts no more. */
   restart (pauseMs: number): void
-  /** The most nodes in one pack and the most unanswered packs, from here on; null for the usual. */
-  narrow (most: { nodes: number, parcels: number } | null): void
+  /** The most nodes in one pack and the most unanswered packs, from here on. */
+  narrow (most: { nodes: number, parcels: number }): void
   /** Sends what may be sent. */
   pump (): void
 }
@@ -57,6 +58,8 @@ export interface UploadParts {
 
 /** Packs without an answer, so that a long way to the server does not slow the upload down; the server stops reading at 256. */
 const WINDOW = 16
+/** Written out without a pause, in bytes. */
+const TURN_BYTES = 128 * 1024
 
 interface Batch { nodes: PendingNode[], bytes: Uint8Array[], size: number, lost: number }
 
@@ -70,6 +73,7 @@ export function createUpload (parts: UploadParts): Upload {
   let waiting: PendingNode[] = []
   let at = 0
   let cancel: (() => void) | null = null
+  let resting = false
   let window: { nodes: number, parcels: number } = { nodes: Infinity, parcels: WINDOW }
 
   function next (): PendingNode | null {
@@ -106,21 +110,32 @@ export function createUpload (parts: UploadParts): Upload {
   }
 
   function pump (): void {
-    if (!live || cancel !== null) return
-    for (;;) {
+    if (!live || cancel !== null || resting) return
+    for (let written = 0; ;) {
       if (parcels.size >= window.parcels) return parts.resting()
       const batch = gather()
       if (batch.bytes.length === 0) return parts.resting()
+      if (written > TURN_BYTES) return rest()
       const delay = pace.delay(batch.bytes.length, batch.size)
       if (delay > 0) return pause(delay)
       const id = ++number
       if (!parts.send({ type: 'pack', id, nodes: toBase64(encodePack(batch.bytes)) })) return
       pace.spend(batch.bytes.length, batch.size)
+      written += batch.size
       parcels.set(id, { id, nodes: batch.nodes, lost: batch.lost })
       lost.take(batch.lost)
       for (const node of batch.nodes) pending.markSent(node, true)
       parts.written()
     }
+  }
+
+  /** Lets frames and input go first; encoding many packs takes its time. */
+  function rest (): void {
+    resting = true
+    breathe().then(() => {
+      resting = false
+      pump()
+    })
   }
 
   function pause (ms: number): void {
@@ -159,7 +174,7 @@ export function createUpload (parts: UploadParts): Upload {
     },
     queue (nodes) {
       if (!live) return
-      waiting.push(...nodes)
+      for (const node of nodes) waiting.push(node)
       pump()
     },
     parcels,
@@ -171,7 +186,7 @@ export function createUpload (parts: UploadParts): Upload {
       parcels.clear()
       again(nodes, ms)
     },
-    narrow (most) { window = most ?? { nodes: Infinity, parcels: WINDOW } },
+    narrow (most) { window = most },
     pump
   }
 }

@@ -211,3 +211,15 @@ t.test('SY-38 what is stored is trusted for its signature and checked for its id
   t.same(a.problems.map(({ code }) => code), ['client.storage', 'client.storage'])
   t.equal(storage.waiting.size, 0, 'what is confirmed is not pending')
 })
+
+t.test('SY-39 what is under way when everything ends is not taken in', async (t) => {
+  const a = await createRig(t)
+  const other = peer(3)
+  const nodes = Array.from({ length: 100 }, (_, i) => other.write([setOp(`k${i}`)]))
+  a.sync.pack(encodePack(nodes.slice(0, 64)))
+  a.sync.pack(encodePack(nodes.slice(64)))
+  await a.sync.close()
+  a.sync.pack(encodePack(nodes))
+  await a.sync.idle()
+  t.equal(a.sync.views.document.keys('map').length, 0)
+})

@@ -192,6 +192,11 @@ t.test('SY-56 confirmed nodes that a server has lost and will not have back are 
   t.equal(a.get('k1'), 'v')
   t.equal(a.rejections.length, 0)
   t.ok(a.sync.synced)
+  a.cut()
+  host = await welcomed(a, { ...OWN, missing: a.sync.greeting().frontier })
+  await until(() => packs(host).length > 0, 'once more')
+  ack(host, packs(host)[0], [{ id: idsOf(sent)[0], code: 'reject.something_new', msg: 'new' }])
+  t.match(a.problems.at(-1), { code: 'reject.internal', message: 'new' })
 })
 
 t.test('SY-57 close codes change the pace', async (t) => {
@@ -249,7 +254,7 @@ t.test('SY-59 an error that names nothing: nodes are sent one by one until the b
   for (let round = 1; round < 10 && a.sync.counts.unacknowledged > 0; round++) {
     const nodes = nodesOf(await pack(host, round))
     if (nodes.some((node) => toHex(idOf(node)) === bad)) {
-      host.say({ type: 'error', msg: 'something is wrong' })
+      host.say({ type: 'error', msg: 'something is wrong', required_capability: 'write:k' })
       echo(host, [])
     } else {
       echo(host, nodes)
@@ -258,7 +263,7 @@ t.test('SY-59 an error that names nothing: nodes are sent one by one until the b
     a.clock.advance(0)
   }
   t.equal(a.sync.counts.unacknowledged, 0)
-  t.match(a.rejections, [{ id: bad, code: 'reject.protocol_invalid_message', message: 'something is wrong', reauthored: 1 }])
+  t.match(a.rejections, [{ id: bad, code: 'reject.protocol_invalid_message', message: 'something is wrong', requiredCapability: 'write:k', reauthored: 1 }])
   t.same(packs(host).slice(1).map((frame) => nodesOf(frame).length).slice(0, 3), [1, 1, 1])
 })
 
@@ -378,4 +383,56 @@ t.test('SY-64 signing that fails is tried again', async (t) => {
   await a.sync.idle()
   t.equal(a.storage.waiting.size, 1)
   t.equal(told.at(-1), null)
+})
+
+t.test('SY-65 an echo confirms all pending ancestors, whichever tab they are of', async (t) => {
+  const storage = memoryStorage()
+  const first = peer(5)
+  const root = first.write([setOp('root')])
+  const left = peer(6)
+  const right = peer(7)
+  const nodes = [root]
+  for (const tab of [left, right]) {
+    tab.receive(encodePack([root]))
+    nodes.push(tab.write([setOp('side')]))
+  }
+  for (const node of nodes) storage.waiting.set(toHex(node.subarray(0, 32)), node)
+  const broken = left.write([setOp('broken')]).slice()
+  broken[60] ^= 1
+  storage.waiting.set('broken', broken)
+  const a = await createRig(t, { storage })
+  t.match(a.problems, [{ code: 'client.storage' }])
+  a.set('mine')
+  const host = await welcomed(a, ORIGINAL)
+  await until(() => packs(host).flatMap(idsOf).length === 4, 'all of it')
+  echo(host, packs(host).flatMap(nodesOf).slice(-1))
+  await until(() => a.sync.counts.unacknowledged === 0, 'confirmed')
+  await a.sync.idle()
+  t.equal(storage.confirmed.size, 4)
+})
+
+t.test('SY-66 a store that failed after an echo sends again only what is not confirmed; a socket that takes nothing keeps it queued', async (t) => {
+  let takes = true
+  const sent: string[] = []
+  const a = await createRig(t, { send (frame) { if (takes && frame.type === 'pack') sent.push(frame.nodes); return takes } })
+  a.sync.welcome({ type: 'welcome', root: ROOT, frontier: [], missing: [], peers: [], ext: [], caps: {} as never }, { ext: new Set(['ack', 'literal-missing']) })
+  a.set('k1')
+  a.set('k2')
+  await until(() => sent.length === 1, 'sent')
+  const [first] = scanPack(fromBase64(sent[0]))
+  a.sync.pack(encodePack([bytesOf(first)]))
+  await a.sync.idle()
+  t.equal(a.sync.counts.unacknowledged, 1)
+  a.sync.refused({ type: 'error', msg: '', code: 'reject.store_unavailable' })
+  a.set('k3')
+  await a.sync.idle()
+  takes = false
+  a.clock.advance(1000)
+  t.equal(a.sync.counts.unsent, 2)
+  takes = true
+  a.set('k4')
+  await until(() => sent.length === 2, 'sent again')
+  t.equal(scanPack(fromBase64(sent[1])).length, 3)
+  a.sync.refused({ type: 'error', msg: '', code: 'reject.presence_lease_invalid' })
+  t.equal(sent.length, 2)
 })
