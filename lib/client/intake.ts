@@ -7,7 +7,7 @@ import type { Ed25519 } from './ed25519.js'
 import { type Orphans, createOrphans, unboundedOrphans } from './orphans.js'
 import type { Replica } from './replica.js'
 import { createSearch } from './search.js'
-import { createSlice } from './slice.js'
+import { createSlice, drive } from './slice.js'
 
 /**
  * The way in for nodes of others (spec/wire-format.md §5.4). One bad node is reported and left out; it never takes others with it
@@ -100,6 +100,13 @@ export function createIntake (parts: IntakeParts): Intake {
     return any
   }
 
+  function * restore (bytes: Uint8Array): Generator<void, void> {
+    for (const nodes of groupsOf(bytes, (error) => parts.problem({ code: 'client.storage', message: String(error) }))) {
+      for (const node of nodes) if (admission.intact(node)) admission.admit(node, strays, Infinity)
+      yield
+    }
+  }
+
   function finished (size: number): void {
     backlog -= size
     if (!dropped || backlog > 0) return
@@ -119,13 +126,7 @@ export function createIntake (parts: IntakeParts): Intake {
         .catch((error: unknown) => parts.problem({ code: 'reject.internal', message: String(error) }))
         .then(() => finished(bytes.length))
     },
-    async stored (bytes) {
-      const slice = createSlice()
-      for (const nodes of groupsOf(bytes, (error) => parts.problem({ code: 'client.storage', message: String(error) }))) {
-        for (const node of nodes) if (admission.intact(node)) admission.admit(node, strays, Infinity)
-        if (slice.due()) await slice.rest()
-      }
-    },
+    stored: (bytes) => drive(restore(bytes)),
     intact: admission.intact,
     release (key) {
       for (const node of orphans.release(key)) admission.admit(node, orphans)

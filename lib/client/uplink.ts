@@ -8,9 +8,9 @@ import type { ClientFrame } from './frame.js'
 import type { News } from './news.js'
 import type { Pace } from './pace.js'
 import type { PendingNode } from './pending.js'
-import { createProof } from './proof.js'
+import { UNACKNOWLEDGED, createProof } from './proof.js'
 import type { Refusal } from './reauthor.js'
-import { createReceipts } from './receipts.js'
+import { ACKNOWLEDGED, createReceipts } from './receipts.js'
 import type { Replica } from './replica.js'
 import { drive } from './slice.js'
 import { createUpload } from './upload.js'
@@ -81,7 +81,7 @@ export function createUplink (parts: UplinkParts): Uplink {
   const proof = createProof({ upload, clock, send, refuse, resync })
   const baseline = createBaseline(replica, clock, (lost) => {
     open = true
-    upload.begin(lost)
+    upload.begin(lost, acks ? ACKNOWLEDGED : UNACKNOWLEDGED)
     news.recount()
   })
   const request = (): void => { drive(knownIds(replica)).then((known) => send({ type: 'request', known })) }
@@ -112,12 +112,12 @@ export function createUplink (parts: UplinkParts): Uplink {
     seen: baseline.seen,
     answered (nodes) {
       baseline.look()
-      proof.answered(nodes)
+      if (!acks) proof.answered(nodes)
       news.recount()
     },
     progress () {
-      receipts.progress()
-      proof.progress()
+      if (acks) receipts.progress()
+      else proof.progress()
     },
     ask (ids, attempt) {
       if (attempt < BY_ID) send({ type: 'mst-done', ids: ids.map(toHex) })

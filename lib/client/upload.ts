@@ -17,13 +17,16 @@ export interface Parcel {
   readonly lost: number
 }
 
+/** The most nodes in one pack, and the most packs without an answer. */
+export interface Window { nodes: number, parcels: number }
+
 /**
  * Brings to the server what it lacks: first the confirmed nodes it has lost, then what is pending; parents first, in packs of bounded
  * size, at the pace the server allows, with a bounded number of them unanswered (spec/client.md §11.2, C1). Never an empty pack.
  */
 export interface Upload {
-  /** The session may be sent to; `lost` are confirmed nodes it lacks. */
-  begin (lost: Ranges): void
+  /** The session may be sent to; `lost` are confirmed nodes it lacks, `most` bounds the packs without an answer. */
+  begin (lost: Ranges, most: Window): void
   end (): void
   /** Nodes that may be sent now, after all that were given before. */
   queue (nodes: readonly PendingNode[]): void
@@ -38,7 +41,7 @@ export interface Upload {
   /** Sends everything again that is not answered, after a pause in milliseconds; what is answered late counts no more. */
   restart (pauseMs: number): void
   /** The most nodes in one pack and the most unanswered packs, from here on. */
-  narrow (most: { nodes: number, parcels: number }): void
+  narrow (most: Window): void
   /** Sends what may be sent. */
   pump (): void
 }
@@ -56,8 +59,6 @@ export interface UploadParts {
   resting: () => void
 }
 
-/** Packs without an answer, so that a long way to the server does not slow the upload down; the server stops reading at 256. */
-const WINDOW = 16
 /** Written out without a pause, in bytes. */
 const TURN_BYTES = 128 * 1024
 
@@ -74,7 +75,7 @@ export function createUpload (parts: UploadParts): Upload {
   let at = 0
   let cancel: (() => void) | null = null
   let resting = false
-  let window: { nodes: number, parcels: number } = { nodes: Infinity, parcels: WINDOW }
+  let window: Window = { nodes: 0, parcels: 0 }
 
   function next (): PendingNode | null {
     while (at < waiting.length && (waiting[at].gone || waiting[at].sent)) at++
@@ -111,11 +112,11 @@ export function createUpload (parts: UploadParts): Upload {
 
   function pump (): void {
     if (!live || cancel !== null || resting) return
-    for (let written = 0; ;) {
+    let written = 0
+    while (written <= TURN_BYTES) {
       if (parcels.size >= window.parcels) return parts.resting()
       const batch = gather()
       if (batch.bytes.length === 0) return parts.resting()
-      if (written > TURN_BYTES) return rest()
       const delay = pace.delay(batch.bytes.length, batch.size)
       if (delay > 0) return pause(delay)
       const id = ++number
@@ -127,6 +128,7 @@ export function createUpload (parts: UploadParts): Upload {
       for (const node of batch.nodes) pending.markSent(node, true)
       parts.written()
     }
+    rest()
   }
 
   /** Lets frames and input go first; encoding many packs takes its time. */
@@ -158,8 +160,9 @@ export function createUpload (parts: UploadParts): Upload {
   }
 
   return {
-    begin (ranges) {
+    begin (ranges, most) {
       live = true
+      window = most
       lost = createLost(ranges)
       collect()
       pump()

@@ -436,3 +436,36 @@ t.test('SY-66 a store that failed after an echo sends again only what is not con
   a.sync.refused({ type: 'error', msg: '', code: 'reject.presence_lease_invalid' })
   t.equal(sent.length, 2)
 })
+
+t.test('SY-67 what became confirmed while it waited its turn is not sent', async (t) => {
+  const storage = memoryStorage()
+  const tabs = [5, 6, 7].map((seed) => peer(seed).write([setOp(`tab${seed}`)]))
+  for (const node of tabs) storage.waiting.set(toHex(node.subarray(0, 32)), node)
+  let delay = 1000
+  const pace = { limit: { characters: 4096, nodes: 10 }, delay: () => delay, spend () {}, welcomed () {}, throttled () {}, tooLarge () {} }
+  const a = await createRig(t, { storage, pace })
+  const host = await welcomed(a)
+  t.equal(packs(host).length, 0)
+  a.sync.pack(encodePack([tabs[1]]))
+  await a.sync.idle()
+  delay = 0
+  a.clock.advance(1000)
+  t.same(idsOf(packs(host)[0]), [tabs[0], tabs[2]].map((node) => toHex(node.subarray(0, 32))))
+})
+
+t.test('SY-68 answers that come one after the other make one pause; the end of a session ends it', async (t) => {
+  const a = await createRig(t)
+  const host = await welcomed(a)
+  a.set('k1')
+  await pack(host)
+  a.set('k2')
+  await pack(host, 1)
+  for (const frame of packs(host).slice()) ack(host, frame, [{ id: idsOf(frame)[0], code: 'reject.missing_parent' }])
+  a.clock.advance(1999)
+  t.equal(packs(host).length, 2)
+  a.clock.advance(1)
+  t.equal(nodesOf(packs(host)[2]).length, 2)
+  ack(host, packs(host)[2], idsOf(packs(host)[2]).map((id) => ({ id, code: 'reject.missing_parent' })))
+  a.cut()
+  t.equal(a.clock.pending, 0)
+})
