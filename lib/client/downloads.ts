@@ -36,6 +36,8 @@ const PARALLEL = 4
 const BATCH = 32
 /** A request is repeated when it has not been answered for so long; what then still comes is taken all the same. */
 const ANSWER_MS = 120_000
+/** How long nothing is asked after the server had too many questions. */
+const PAUSE_MS = 1_000
 /** Tries before a blob that never arrives whole is given up, and the delays between them (spec/client.md §11.2, C7). */
 const MAX_TRIES = 6
 const RETRY = { minMs: 1_000, maxMs: 60_000, factor: 2, jitter: 0.5 }
@@ -56,6 +58,8 @@ export function createDownloads (parts: DownloadParts): Downloads {
   const requests = new Set<Request>()
   let live = false
   let scheduled = false
+  /** Ends the pause that the server asked for; null while there is none. */
+  let resume: (() => void) | null = null
 
   /** What is asked for in one turn travels in one request. */
   function schedule (): void {
@@ -68,7 +72,7 @@ export function createDownloads (parts: DownloadParts): Downloads {
   }
 
   function pump (): void {
-    if (!live) return
+    if (!live || resume !== null) return
     for (const preferSocket of [true, false]) {
       for (let hashes = ready(preferSocket); hashes.length > 0 && requests.size < PARALLEL; hashes = ready(preferSocket)) request(hashes, preferSocket)
     }
@@ -101,6 +105,24 @@ export function createDownloads (parts: DownloadParts): Downloads {
     own.cancel()
     requests.delete(own)
     for (const hash of own.hashes) again(hash, new NodalmergeError('client.blob', 'the server does not answer for a blob'))
+    schedule()
+  }
+
+  /** The server does not say which request was one too many; none of them is sure of an answer now. */
+  function pause (): void {
+    resume ??= clock.after(PAUSE_MS, () => {
+      resume = null
+      schedule()
+    })
+    for (const own of [...requests]) giveUp(own)
+  }
+
+  function rest (): void {
+    live = false
+    resume?.()
+    resume = null
+    for (const own of requests) own.cancel()
+    requests.clear()
   }
 
   function set (hash: string, state: Wanted['state']): void {
@@ -194,20 +216,15 @@ export function createDownloads (parts: DownloadParts): Downloads {
     message (message) {
       if (message.type === 'blob-pack') unpack(message)
       else if (message.type === 'blob-redirect') redirect(message)
-      // It does not say which request; none of them is sure of an answer now.
-      else if (message.type === 'error' && message.code === 'reject.rate_limit_messages') for (const own of [...requests]) giveUp(own)
+      else if (message.type === 'error' && message.code === 'reject.rate_limit_messages') pause()
     },
     disconnected () {
-      live = false
-      for (const own of requests) own.cancel()
-      requests.clear()
+      rest()
       for (const entry of wanted.values()) if (entry.state === 'asked') entry.state = 'waiting'
     },
     close () {
-      live = false
-      for (const own of requests) own.cancel()
+      rest()
       for (const entry of wanted.values()) entry.cancel()
-      requests.clear()
       wanted.clear()
     }
   }
