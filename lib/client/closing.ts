@@ -12,9 +12,12 @@ export interface Ending {
   refreshable: boolean
 }
 
+/** What of ours was too much for the server: the rate of packs, or the size of one. */
+export type Pressure = 'rate' | 'size'
+
 /** What follows: another attempt, at once or after a delay of at least so much, or none until the host says so. */
 export type Sequel =
-  | { then: 'retry', atOnce: boolean, atLeastMs: number, refresh: boolean, reason: string }
+  | { then: 'retry', atOnce: boolean, atLeastMs: number, refresh: boolean, pressure: Pressure | null, reason: string }
   | { then: 'denied', code: number, reason: string }
 
 /** A server that found us too fast is left alone for so long (spec/client.md §11.2, C5). */
@@ -30,14 +33,15 @@ export function sequelOf (ending: Ending): Sequel {
   switch (code) {
     case 4001: return retry(reason, { atOnce: true })
     case 4002: return retry(reason, { atOnce: true, refresh: true })
-    case 4008: return retry(reason, { atLeastMs: COOL_DOWN_MS })
+    case 4008: return retry(reason, { atLeastMs: COOL_DOWN_MS, pressure: 'rate' })
+    case 1009: return retry(reason, { pressure: 'size' })
     case 1008: return ending.reason === 'hello timeout' || refused ? retry(reason) : { then: 'denied', code, reason }
     default: return retry(reason)
   }
 }
 
-export function retry (reason: string, more: { atOnce?: boolean, atLeastMs?: number, refresh?: boolean } = {}): Sequel {
-  return { then: 'retry', atOnce: false, atLeastMs: 0, refresh: false, reason, ...more }
+export function retry (reason: string, more: { atOnce?: boolean, atLeastMs?: number, refresh?: boolean, pressure?: Pressure } = {}): Sequel {
+  return { then: 'retry', atOnce: false, atLeastMs: 0, refresh: false, pressure: null, reason, ...more }
 }
 
 /** Original servers say no more than the text (spec/session-protocol.md §5.6). */

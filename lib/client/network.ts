@@ -14,7 +14,7 @@ export interface NetworkScope {
 }
 
 /** The browser's own knowledge; elsewhere a network that is always up. */
-export function platformNetwork (scope: NetworkScope = globalThis): Network {
+export function platformNetwork (scope: NetworkScope = globalThis as NetworkScope): Network {
   return {
     get online () { return scope.navigator?.onLine !== false },
     watch (changed) {

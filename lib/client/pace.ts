@@ -1,5 +1,6 @@
 import type { Clock } from '../clock.js'
 import type { Rate } from '../protocol/server-message.js'
+import type { Pressure } from './closing.js'
 
 /** Most of one pack: base64 characters, and nodes, which an original server counts against a bucket that holds one second's worth. */
 export interface PackLimit { characters: number, nodes: number }
@@ -16,10 +17,11 @@ export interface Pace {
   spend (nodes: number, bytes: number): void
   /** A session began. `known` says that the server is one of ours; `rate` is what it named, if it did. */
   welcomed (terms: { known: boolean, rate: Rate | undefined }): void
-  /** The server closed the session for its rate (4008): from now on half as fast, in packs of half the size. */
-  throttled (): void
-  /** A frame was too large (1009): packs of half the size from now on. */
-  tooLarge (): void
+  /**
+   * The server closed the session: for the rate of packs (4008), or for the size of one (1009). From now on packs are half as large,
+   * and for the rate half as many.
+   */
+  strained (pressure: Pressure): void
 }
 
 /** What an original server allows a second (spec/client.md §5.14). */
@@ -31,6 +33,8 @@ const LARGE_PACK = 256 * 1024
 const LEAST_PACK = 4 * 1024
 const MOST_NODES = 5000
 const SHARE = 0.75
+/** Neither gets slower nor smaller by more than this: some other reason must be found then. */
+const MOST_STRAIN = 16
 /** A pack of one node a second is still progress. */
 const LEAST_NODES = 1
 
@@ -88,10 +92,9 @@ export function createPace (clock: Clock): Pace {
       allowed = terms.rate ?? ORIGINAL
       begin()
     },
-    throttled () {
-      slowness *= 2
-      smallness *= 2
-    },
-    tooLarge () { smallness *= 2 }
+    strained (pressure) {
+      smallness = Math.min(MOST_STRAIN, smallness * 2)
+      if (pressure === 'rate') slowness = Math.min(MOST_STRAIN, slowness * 2)
+    }
   }
 }

@@ -41,6 +41,7 @@ export function createTokenSource ({ auth, room, pubkey, clock, failed }: TokenO
   let held: Token | undefined
   let asked: { answer: Promise<Token | undefined>, abort: AbortController } | null = null
   let cancelAhead = (): void => {}
+  let resting = false
 
   function ask (provide: Exclude<Auth, Token>): Promise<Token | undefined> {
     if (asked !== null) return asked.answer
@@ -60,18 +61,20 @@ export function createTokenSource ({ auth, room, pubkey, clock, failed }: TokenO
     held = token
     cancelAhead()
     const left = timeLeft(token, clock.now())
-    if (left > LEAD_MS && left < Infinity) cancelAhead = later(clock, left - LEAD_MS, () => { ask(provide).catch(failed) })
+    if (left > LEAD_MS && left < Infinity) cancelAhead = later(clock, left - LEAD_MS, () => { ask(provide).catch((error: unknown) => { if (!resting) failed(error) }) })
   }
 
   return {
     refreshable: isProvider(auth),
     async get () {
       if (!isProvider(auth)) return auth
+      resting = false
       const left = timeLeft(held, clock.now())
       return left > SLACK_MS && left < Infinity ? held : await ask(auth)
     },
     invalidate () { held = undefined },
     rest () {
+      resting = true
       cancelAhead()
       asked?.abort.abort()
       asked = null
