@@ -57,8 +57,12 @@ export function platformVerify (platform: PlatformEd25519, plain: () => Promise<
   }
 
   return async (jobs) => {
-    const valid: boolean[] = []
-    for (let i = 0; i < jobs.length; i += IN_FLIGHT) valid.push(...await Promise.all(jobs.slice(i, i + IN_FLIGHT).map(verifyOne)))
+    const valid = new Array<boolean>(jobs.length)
+    let next = 0
+    const lane = async (): Promise<void> => {
+      for (let i = next++; i < jobs.length; i = next++) valid[i] = await verifyOne(jobs[i])
+    }
+    await Promise.all(Array.from({ length: Math.min(IN_FLIGHT, jobs.length) }, lane))
     return valid
   }
 }

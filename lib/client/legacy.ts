@@ -1,4 +1,3 @@
-import { NodalmergeError } from '../errors.js'
 import { createIdTable, findId, insertId } from '../dag/id-table.js'
 import { fromBase64 } from '../protocol/base64.js'
 import { type Blake3, loadBlake3 } from '../protocol/blake3.js'
@@ -44,9 +43,8 @@ function readPack (text: unknown): NodeView[] {
   if (typeof text !== 'string') return []
   try {
     return scanPack(fromBase64(text))
-  } catch (cause) {
-    if (cause instanceof NodalmergeError) return []
-    throw cause
+  } catch {
+    return []
   }
 }
 

@@ -2,19 +2,22 @@ import { NodalmergeError } from '../errors.js'
 import { FORMAT_KEY, type Range } from './storage-keys.js'
 import { createTurn } from './turn.js'
 
-/** What is used of a database of the abstract-level family; keys and values are bytes (`'view'`). */
+/** An ordered store of bytes by bytes, as the abstract-level family has them. */
 export interface Level {
   open (): Promise<void>
   close (): Promise<void>
   get (key: Uint8Array): Promise<Uint8Array | undefined>
   /** All or nothing. With `sync` it resolves when a crash of the machine cannot undo it. */
   batch (writes: LevelWrite[], options: { sync: boolean }): Promise<void>
+  /** The greatest key of a range. */
+  last (range: Range): Promise<Uint8Array | undefined>
   iterator (range: LevelRange): LevelWalk
   clear (range: Range): Promise<void>
 }
 
 export type LevelWrite = { type: 'put', key: Uint8Array, value: Uint8Array } | { type: 'del', key: Uint8Array }
-export type LevelRange = Range & { values?: boolean, reverse?: boolean, limit?: number }
+export type LevelRange = Range & { values?: boolean }
+/** Without values, what stands for the value is empty. */
 export type LevelEntry = [key: Uint8Array, value: Uint8Array]
 export interface LevelWalk {
   nextv (size: number): Promise<LevelEntry[]>
@@ -100,7 +103,7 @@ export function createDatabase (connect: () => Level): Database {
       try {
         let size = FIRST_ENTRIES
         for (let found = await self.run(() => walk.nextv(size)); found.length > 0; found = await self.run(() => walk.nextv(size))) {
-          const bytes = found.reduce((sum, [key, value]) => sum + (value ?? key).length, 1)
+          const bytes = found.reduce((sum, [key, value]) => sum + key.length + value.length, 0)
           size = Math.max(1, Math.min(READ_ENTRIES, Math.floor(found.length * READ_BYTES / bytes)))
           yield * found
         }

@@ -6,6 +6,7 @@ import { levelStorage } from './storage-level.js'
 
 /** Nodes are mostly hashes and signatures: they do not shrink. */
 const COMPRESSION = false
+const NOTHING = new Uint8Array()
 
 /**
  * Storage in a folder, for Node.js. The folder belongs to one process at a time and, within it, to one storage object, which serves all
@@ -22,13 +23,20 @@ function connect (path: string): Level {
   return {
     open: () => level.open(),
     close: () => level.close(),
-    get: async (key) => plain(await level.get(key)),
+    async get (key) {
+      const value = await level.get(key)
+      return value === undefined ? undefined : plain(value)
+    },
+    async last (range) {
+      const [key] = await level.keys({ ...range, reverse: true, limit: 1 }).all()
+      return key
+    },
     batch: (writes, options) => level.batch(writes, options),
     clear: (range) => level.clear(range),
     iterator (range) {
       const walk = level.iterator(range)
       return {
-        nextv: async (size) => (await walk.nextv(size)).map(([key, value]) => [plain(key), plain(value)]),
+        nextv: async (size) => (await walk.nextv(size)).map(([key, value = NOTHING]) => [plain(key), plain(value)]),
         close: () => walk.close()
       }
     }
@@ -36,6 +44,6 @@ function connect (path: string): Level {
 }
 
 /** The library answers with a Buffer, whose `slice` shares memory where that of a plain array copies. */
-function plain<T extends Uint8Array | undefined> (bytes: T): T | Uint8Array {
-  return bytes === undefined ? bytes : new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.length)
+function plain (bytes: Uint8Array): Uint8Array {
+  return new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.length)
 }

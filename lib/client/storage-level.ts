@@ -16,7 +16,7 @@ export interface LevelParts {
   legacy?: (room: string) => Promise<LegacyRoom | null>
 }
 
-/** Storage in a database of the abstract-level family. */
+/** Storage in an ordered database, whichever it is. */
 export function levelStorage ({ name, connect, locks, legacy }: LevelParts): Storage {
   const database = createDatabase(connect)
 

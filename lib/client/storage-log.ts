@@ -1,4 +1,3 @@
-import { NodalmergeError } from '../errors.js'
 import { createIdTable, findId, insertId } from '../dag/id-table.js'
 import { concat } from '../protocol/bytes.js'
 import { type NodeView, bytesOf } from '../protocol/node.js'
@@ -34,9 +33,8 @@ export function createLog (database: Database, keys: RoomKeys): Log {
   let sequence = 0
 
   async function takeTurn (): Promise<Uint8Array> {
-    let last = 0
-    for await (const [key] of database.entries({ ...keys.chunks, values: false, reverse: true, limit: 1 })) last = readUint32(keys.tail(key), 0)
-    return concat([uint32(last + 1), name])
+    const last = await database.run((level) => level.last(keys.chunks))
+    return concat([uint32(last === undefined ? 1 : readUint32(keys.tail(last), 0) + 1), name])
   }
 
   async function nextPlace (): Promise<Uint8Array> {
@@ -138,9 +136,8 @@ function mergePacks (packs: readonly Uint8Array[]): Uint8Array | null {
       kept.push(node)
       insertId(table, kept.length - 1)
     }
-  } catch (cause) {
-    if (cause instanceof NodalmergeError) return null
-    throw cause
+  } catch {
+    return null
   }
   return encodePack(kept.map(bytesOf))
 }

@@ -1,4 +1,4 @@
-import { bytesAt, compareBytes } from '../protocol/bytes.js'
+import { compareBytes } from '../protocol/bytes.js'
 import { ID_LENGTH, MIN_NODE_LENGTH, scanNode } from '../protocol/node.js'
 import { cursor } from '../protocol/postcard.js'
 import type { StorageBatch } from './storage.js'
@@ -23,21 +23,24 @@ export function inOrder (nodes: readonly Uint8Array[]): Uint8Array[] {
 }
 
 /**
- * The authors of what is or was pending here: few. Only their nodes can be taken out of pending, so that a catch-up of many nodes of
- * others need not look for each of them there.
+ * Which nodes this tab knows to be pending, so that a catch-up of many nodes need not look for each of them there. Kept by the first
+ * 48 bits of their ids: a number needs no allocation, and a wrong yes costs one deletion of nothing.
  */
-export interface Authors {
-  add (node: Uint8Array): void
-  wrote (node: Uint8Array): boolean
+export interface PendingIds {
+  add (id: Uint8Array): void
+  has (id: Uint8Array): boolean
+  delete (id: Uint8Array): void
 }
 
-export function createAuthors (): Authors {
-  const authors: Uint8Array[] = []
-  const wrote = (node: Uint8Array): boolean => authors.some((author) => bytesAt(node, ID_LENGTH, author))
+export function createPendingIds (): PendingIds {
+  const known = new Set<number>()
   return {
-    add (node) {
-      if (!wrote(node)) authors.push(node.slice(ID_LENGTH, 2 * ID_LENGTH))
-    },
-    wrote
+    add: (id) => { known.add(prefixOf(id)) },
+    has: (id) => known.has(prefixOf(id)),
+    delete: (id) => { known.delete(prefixOf(id)) }
   }
+}
+
+function prefixOf (id: Uint8Array): number {
+  return ((id[0] << 16 | id[1] << 8 | id[2]) * 0x1000000) + (id[3] << 16 | id[4] << 8 | id[5])
 }

@@ -6,7 +6,7 @@ import { createBlobs } from './storage-blobs.js'
 import { type Database, type LevelWrite, storageError } from './storage-database.js'
 import type { RoomKeys } from './storage-keys.js'
 import type { Log } from './storage-log.js'
-import { checkBatch, createAuthors, idOfEncoded, inOrder } from './storage-pending.js'
+import { checkBatch, createPendingIds, idOfEncoded, inOrder } from './storage-pending.js'
 import { createSeedShelf } from './storage-seeds.js'
 import { createTurn } from './turn.js'
 
@@ -15,7 +15,7 @@ export interface RoomParts { room: string, database: Database, keys: RoomKeys, l
 /** One room in a database that is open. `present` is the lock that tells others that the room is in use. */
 export function createRoomStorage ({ room, database, keys, log, locks, present }: RoomParts): RoomStorage {
   const turn = createTurn()
-  const authors = createAuthors()
+  const known = createPendingIds()
   const blobs = createBlobs(database, keys)
   const claim = createClaim(room, createSeedShelf(database, keys), locks)
   let closed: Promise<void> | null = null
@@ -30,19 +30,23 @@ export function createRoomStorage ({ room, database, keys, log, locks, present }
     return await turn(task)
   }
 
-  async function writesOf ({ pending = [], confirmed = [], dropped = [] }: StorageBatch): Promise<LevelWrite[]> {
-    for (const node of pending) authors.add(node)
-    return [
+  async function write ({ pending = [], confirmed = [], dropped = [] }: StorageBatch): Promise<void> {
+    for (const node of pending) known.add(node)
+    const settled = [...confirmed.map(idOfEncoded).filter(known.has), ...dropped]
+    const writes: LevelWrite[] = [
       ...pending.map((node) => ({ type: 'put', key: keys.pendingNode(idOfEncoded(node)), value: node }) as const),
       ...await log.append(confirmed),
-      ...[...confirmed.filter(authors.wrote).map(idOfEncoded), ...dropped].map((id) => ({ type: 'del', key: keys.pendingNode(id) }) as const)
+      ...settled.map((id) => ({ type: 'del', key: keys.pendingNode(id) }) as const)
     ]
+    if (writes.length === 0) return
+    await database.write(writes, pending.length > 0)
+    settled.forEach(known.delete)
   }
 
   async function readPending (): Promise<Uint8Array[]> {
     const nodes: Uint8Array[] = []
     for await (const [, node] of database.entries(keys.pending)) nodes.push(node)
-    nodes.forEach(authors.add)
+    nodes.forEach(known.add)
     try {
       return inOrder(nodes)
     } catch (cause) {
@@ -66,10 +70,7 @@ export function createRoomStorage ({ room, database, keys, log, locks, present }
     pending: () => whileOpen(readPending),
     async write (batch) {
       checkBatch(batch)
-      await whileOpen(async () => {
-        const writes = await writesOf(batch)
-        if (writes.length > 0) await database.write(writes, (batch.pending ?? []).length > 0)
-      })
+      await whileOpen(() => write(batch))
     },
     identity: (given) => whileOpen(() => claim.seeds(given)),
     blob: (hash) => whileOpen(() => blobs.get(hash)),
