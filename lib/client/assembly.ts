@@ -161,7 +161,8 @@ async function build (options: DocOptions, ground: Ground, feed: DocFeed): Promi
     }),
     sync.onCounts(status.refresh),
     sync.onProblem(fault),
-    sync.onRejection((rejection) => { feed.tell('rejection', rejection) }),
+    // Told when everybody has heard of the change it made, so that what a listener writes then stands where it should.
+    sync.onRejection((rejection) => { queueMicrotask(() => { feed.tell('rejection', rejection) }) }),
     sync.onStorage((error) => {
       storage.state = error !== null ? 'failed' : options.storage === undefined ? 'memory' : 'ok'
       if (error !== null) fault(error)
