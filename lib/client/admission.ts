@@ -4,7 +4,7 @@ import { bytesAt } from '../protocol/bytes.js'
 import { toHex } from '../protocol/hex.js'
 import { type NodeView, authorOf, idOf, signatureOf, transactionOf } from '../protocol/node.js'
 import type { Ed25519 } from './ed25519.js'
-import { keyAt } from './key.js'
+import { keyAt } from '../protocol/id-key.js'
 import type { Orphans } from './orphans.js'
 import type { Replica } from './replica.js'
 

@@ -4,7 +4,7 @@ import { NONE, type Ranges } from '../dag/ranges.js'
 import { equalBytes } from '../protocol/bytes.js'
 import { fromHex, fromHexList } from '../protocol/hex.js'
 import { type NodeView, ID_LENGTH, idOf } from '../protocol/node.js'
-import { keyAt } from './key.js'
+import { keyAt } from '../protocol/id-key.js'
 import type { Replica } from './replica.js'
 import { drive } from './slice.js'
 

@@ -1,4 +1,5 @@
-import type { Op, OpId } from '../protocol/op.js'
+import type { Renamed } from './translation.js'
+import type { Op } from '../protocol/op.js'
 import type { Change } from '../state/change.js'
 import type { Views } from '../state/views.js'
 
@@ -29,10 +30,10 @@ export interface Rejection {
   requiredCapability?: string
   /** How many of one's own later nodes were written anew without it. */
   reauthored: number
+  /** Characters that live on under other ids because their nodes were written anew: `lamport .. lamport + length` of a text and where they are now. */
+  renamed?: readonly Renamed[]
   /** Operations of later nodes that hung on characters of the refused one and went with it. */
   dropped?: readonly Op[]
-  /** The id by which a character of a text is known now; null when it is gone. Ids of what was not written anew stay as they are. */
-  find?: (key: string, id: OpId) => OpId | null
 }
 
 /** What handles see of a replica. */
@@ -44,9 +45,12 @@ export interface Core {
   write (ops: readonly Op[], origin?: unknown): WrittenNode
   /** The lamport clock; the next node has `clock + 1`. */
   readonly clock: number
-  /** Calls `run` before nodes of others are applied, so that unflushed typing becomes nodes first. Returns how to stop. */
+  /**
+   * Calls `run` before anything but one's own writes changes the document (nodes of others, of storage, a refusal), so that unflushed
+   * typing becomes nodes first. Returns how to stop.
+   */
   beforeApply (run: () => void): () => void
-  /** Calls `listen` after every applied batch with what it changed. Returns how to stop. */
+  /** Calls `listen` after every applied batch with what it changed; for an own write before `write` returns. Returns how to stop. */
   onChange (listen: (change: Change, source: ChangeSource) => void): () => void
   /** Calls `listen` for every refused node. Returns how to stop. */
   onRejection (listen: (rejection: Rejection) => void): () => void

@@ -1,5 +1,5 @@
 import { type NodeView, idOf } from '../protocol/node.js'
-import { idOfKey, keyAt } from './key.js'
+import { idOfKey, keyAt } from '../protocol/id-key.js'
 
 /** Verified nodes that wait for a parent (spec/client.md §11.2, C2). Bounded by number and bytes; the oldest goes first. */
 export interface Orphans {

@@ -44,7 +44,7 @@ export function reauthor (replica: Replica, author: Uint8Array, refused: Readonl
     if (refusal !== undefined) {
       noteDenied(node, refusal, denied)
       translation.note(node.ops, node, null)
-      if (own) rejections.push(rejectionOf(node, refusal, now))
+      rejections.push(rejectionOf(node, refusal, now))
       continue
     }
     const moved = translation.apply(node.ops)
@@ -58,11 +58,8 @@ export function reauthor (replica: Replica, author: Uint8Array, refused: Readonl
     translation.note(moved.kept, node, { lamport: anew.lamport, author })
     written.push(anew)
   }
-  for (const rejection of rejections) {
-    rejection.reauthored = written.length
-    rejection.find = translation.find
-  }
-  if (dropped.length > 0 && rejections.length > 0) rejections[0].dropped = dropped
+  for (const rejection of rejections) rejection.reauthored = written.length
+  Object.assign(rejections[0], { renamed: translation.renamed() }, dropped.length > 0 ? { dropped } : {})
   return { rejections, gone: line.filter((node) => equalBytes(node.author, author)), written }
 }
 

@@ -6,7 +6,7 @@ import type { Op } from '../protocol/op.js'
 import { cursor } from '../protocol/postcard.js'
 import type { AppliedNode } from '../state/document.js'
 import type { Views } from '../state/views.js'
-import { idOfKey, keyAt } from './key.js'
+import { idOfKey, keyAt } from '../protocol/id-key.js'
 import { type Pending, type PendingNode, createPending } from './pending.js'
 import type { Writer } from './writer.js'
 

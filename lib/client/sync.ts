@@ -46,8 +46,8 @@ export interface Sync extends Core {
   pack (bytes: Uint8Array): void
   ack (ack: PackAck): void
   refused (error: ErrorMessage): void
-  /** The socket is gone; `code` is its close code, which may ask for a slower pace or smaller packs (spec/client.md §11.2, C5). */
-  disconnected (code?: number): void
+  /** The socket is gone. */
+  disconnected (): void
   /** Calls `listen` after `counts` or `synced` may have changed, at most once in a turn. */
   onCounts (listen: () => void): () => void
   /** Calls `listen` with what came from outside and was left out. */
@@ -69,6 +69,7 @@ export interface SyncParts {
   seed: Uint8Array
   blake3: Blake3
   clock: Clock
+  /** Driven by the link. */
   pace: Pace
   /** Makes the views over the confirmed nodes. */
   views: (confirmed: () => Iterable<AppliedNode>) => Views

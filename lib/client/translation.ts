@@ -1,5 +1,8 @@
 import { extraLamports, type Op, type OpId, type TextOp } from '../protocol/op.js'
 
+/** Characters `lamport .. lamport + length` of an author in the text under a key, and where they are now. */
+export interface Renamed { key: string, author: Uint8Array, lamport: number, length: number, to: OpId }
+
 /** Characters written by one node under one key: their lamport values `[from, to]`, and what they are now; null when they are gone. */
 interface Run { from: number, to: number, now: OpId | null }
 
@@ -14,14 +17,16 @@ export interface Translation {
   note (ops: readonly Op[], was: OpId, now: OpId | null): void
   /** The id of a character as it is now; null when it is gone. */
   find (key: string, id: OpId): OpId | null
+  /** Every run of characters that lives on under other ids. */
+  renamed (): Renamed[]
 }
 
 export function createTranslation (): Translation {
-  const runs = new Map<string, Run[]>()
+  const texts = new Map<string, { key: string, author: Uint8Array, runs: Run[] }>()
   const place = (key: string, author: Uint8Array): string => String.fromCharCode(...author) + key
 
   function find (key: string, id: OpId): OpId | null {
-    const run = runAt(runs.get(place(key, id.author)) ?? [], id.lamport)
+    const run = runAt(texts.get(place(key, id.author))?.runs ?? [], id.lamport)
     if (run === undefined) return id
     return run.now === null ? null : { lamport: run.now.lamport + id.lamport - run.from, author: run.now.author }
   }
@@ -50,15 +55,17 @@ export function createTranslation (): Translation {
       for (const op of ops) {
         if (op.type !== 'text-insert' && op.type !== 'text-insert-range') continue
         const name = place(op.key, was.author)
-        const own = runs.get(name) ?? []
+        const own = texts.get(name) ?? { key: op.key, author: was.author, runs: [] }
         const to = was.lamport + extraLamports(op)
-        const last = own.at(-1)
+        const last = own.runs.at(-1)
         if (last?.from === was.lamport) last.to = Math.max(last.to, to)
-        else own.push({ from: was.lamport, to, now })
-        runs.set(name, own)
+        else own.runs.push({ from: was.lamport, to, now })
+        texts.set(name, own)
       }
     },
-    find
+    find,
+    renamed: () => [...texts.values()].flatMap(({ key, author, runs }) => runs.flatMap(({ from, to, now }) =>
+      now === null ? [] : [{ key, author, lamport: from, length: to - from + 1, to: now }]))
   }
 }
 

@@ -22,7 +22,7 @@ export interface Uplink {
   welcome (welcome: Welcome, ext: ReadonlySet<string>): void
   ack (ack: PackAck): void
   error (error: ErrorMessage): void
-  disconnected (code?: number): void
+  disconnected (): void
   /** These may be sent, after all that were given before. */
   ready (nodes: readonly PendingNode[]): void
   /** The server holds this node. */
@@ -49,9 +49,6 @@ export interface UplinkParts {
   resync: () => void
 }
 
-/** Close codes that ask for something (spec/session-protocol.md §6). */
-const RATE_LIMITED = 4008
-const TOO_LARGE = 1009
 /** Ids that a `request` lists at most; beyond it is cheaper to be sent everything. */
 const KNOWN_IDS = 10_000
 /** How often nodes are asked for by id before everything is. */
@@ -90,7 +87,6 @@ export function createUplink (parts: UplinkParts): Uplink {
     get synced () { return open && baseline.caughtUp && pending.size === 0 && upload.lost === 0 && upload.parcels.size === 0 },
     welcome (welcome, ext) {
       acks = ext.has('ack')
-      pace.welcomed({ known: acks, rate: welcome.rate })
       baseline.begin(welcome, ext.has('literal-missing'))
     },
     ack (ack) {
@@ -101,10 +97,8 @@ export function createUplink (parts: UplinkParts): Uplink {
       if (acks) receipts.error(error)
       else proof.error(error)
     },
-    disconnected (code) {
+    disconnected () {
       open = false
-      if (code === RATE_LIMITED) pace.throttled()
-      if (code === TOO_LARGE) pace.tooLarge()
       for (const part of [baseline, receipts, proof, upload]) part.end()
       news.recount()
     },

@@ -3,7 +3,7 @@ import { type NodeView, authorOf, encodeTransaction, extraOf, idOf, nodeId, pare
 import type { Op } from '../protocol/op.js'
 import { isEncrypted } from '../state/document.js'
 import type { RoomCipher } from './encryption.js'
-import { keyAt } from './key.js'
+import { keyAt } from '../protocol/id-key.js'
 import type { PendingNode } from './pending.js'
 
 /** Builds nodes. A node has its id before it has its signature, which the id does not cover (spec/client.md §11.2, C9). */

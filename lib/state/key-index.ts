@@ -52,12 +52,14 @@ export function createKeyIndex (): KeyIndex {
       folder.keys.add(key)
     },
     delete (key) {
-      let folder: Folder = root
+      let folder = root
       folder.count--
       for (const part of partsOf(key)) {
         const below = folder.folders.get(part)
-        if (below === undefined) return
-        if (--below.count === 0) folder.folders.delete(part)
+        if (below === undefined || --below.count === 0) {
+          folder.folders.delete(part)
+          return
+        }
         folder = below
       }
       folder.keys.delete(key)

@@ -45,11 +45,6 @@ export function isVisible (item: Standing): boolean {
   return item.inserted && !item.deleted
 }
 
-/** Whether no operation is known of it. */
-export function isUntouched (item: Standing): boolean {
-  return item.placed === null && item.removed === null
-}
-
 /** An item that local operations write: its standing without them, and they themselves in order. */
 export interface Tentative { confirmed: Standing, local: { by: Priority, op: ListOp }[] }
 

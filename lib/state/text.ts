@@ -10,6 +10,9 @@ import { type Splice, type TextChanges, createTextChanges } from './text-changes
 
 export type { NodeKey, Splice }
 
+/** `position` and `length` in UTF-16 units, the length 0 when the character is deleted; `index` counts characters, deleted ones too. */
+export interface CharacterPlace { position: number, length: number, index: number }
+
 /**
  * One collaborative text. Its content is always the canonical text (spec/wire-format.md §9.4): what the operations of all nodes give
  * when they are sorted by (lamport, author, node id) and applied from empty, in whatever order the nodes come. Nodes that come in
@@ -36,6 +39,8 @@ export interface Text {
   idAt (position: number): OpId | null
   /** Where a visible character starts, or null when the character is unknown or deleted. */
   positionOf (id: OpId): number | null
+  /** Where a character stands, or would stand if it were shown; null when it is unknown. */
+  placeOf (id: OpId): CharacterPlace | null
   /** The anchor with which a writer inserts at, or deletes from, a position (§9.3): Start, End or After. */
   anchorAt (position: number): Anchor
   /** Position in scalars of the character that covers a position. */
@@ -105,7 +110,11 @@ function reading (settled: () => TextState): Reading {
       seek(t.sequence, position, 'units')
       return idOf(t, slotAt(t.sequence))
     },
-    positionOf (id) { return positionOf(settled(), id) },
+    positionOf (id) {
+      const place = placeOf(settled(), id)
+      return place === null || place.length === 0 ? null : place.position
+    },
+    placeOf (id) { return placeOf(settled(), id) },
     anchorAt (position) { return anchorAt(settled(), position) },
     toScalars (position) {
       const t = settled()
@@ -136,12 +145,13 @@ function idOf (t: TextState, slot: number): OpId {
   return { lamport: idAt(t, record, slot), author: authorBytes(t.authors, t.records.author[record]) }
 }
 
-function positionOf (t: TextState, id: OpId): number | null {
+function placeOf (t: TextState, id: OpId): CharacterPlace | null {
   const s = t.sequence
   const slot = slotOf(t.ids, internAuthor(t.authors, id.author), id.lamport)
   if (slot < 0 || s.leaf[slot] === NOWHERE) return null
   find(s, slot)
-  return s.size[s.atLeaf * FANOUT + s.atRun] > 0 ? before(s, 'units') : null
+  const shown = s.size[s.atLeaf * FANOUT + s.atRun] > 0
+  return { position: before(s, 'units'), length: shown ? (s.code[slot] > 0xffff ? 2 : 1) : 0, index: before(s, 'total') }
 }
 
 function anchorAt (t: TextState, position: number): Anchor {

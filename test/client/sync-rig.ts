@@ -102,8 +102,10 @@ export async function createRig (t: Test, options: RigOptions = {}): Promise<Rig
     const message = parseServerMessage(text)
     received.push(message as Rig['received'][number])
     if (!rig.hear(message.type)) return
-    if (message.type === 'welcome') sync.welcome(message, { ext: new Set(message.ext) })
-    else if (message.type === 'pack') sync.pack(fromBase64(message.nodes))
+    if (message.type === 'welcome') {
+      unhurried.welcomed({ known: (message.ext ?? []).length > 0 })
+      sync.welcome(message, { ext: new Set(message.ext) })
+    } else if (message.type === 'pack') sync.pack(fromBase64(message.nodes))
     else if (message.type === 'pack-ack') sync.ack(message)
     else if (message.type === 'error') sync.refused(message)
   }
@@ -129,7 +131,9 @@ export async function createRig (t: Test, options: RigOptions = {}): Promise<Rig
       const own = line
       line = null
       own?.close()
-      sync.disconnected(code)
+      sync.disconnected()
+      if (code === 4008) pace.strained('rate')
+      if (code === 1009) pace.strained('size')
     },
     hear: () => true,
     set (key, value) { sync.write([setOp(key, value)]) },
