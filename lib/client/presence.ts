@@ -86,6 +86,7 @@ export function createPresence<State extends object> (parts: PresenceParts): Pre
   const speech: Throttle = createThrottle(clock, throttleMs, say)
 
   function say (): void {
+    if (!live) return
     send({ type: session === null ? 'presence' : 'presence-set', data: own })
     if (heartbeatMs > 0 && own !== null) speech.within(heartbeatMs)
   }
@@ -157,7 +158,7 @@ export function createPresence<State extends object> (parts: PresenceParts): Pre
   function become (next: State): State {
     if (JSON.stringify(next).length > MAX_STATE) throw new RangeError(`a presence state has at most ${MAX_STATE} characters of JSON`)
     own = next
-    if (live) speech.ask()
+    speech.ask()
     return next
   }
 
@@ -171,7 +172,7 @@ export function createPresence<State extends object> (parts: PresenceParts): Pre
     clear () {
       if (own === null) return
       own = null
-      if (live) speech.ask()
+      speech.ask()
     },
     me: () => own ?? undefined,
     others: () => [...others.values()],
@@ -194,7 +195,7 @@ export function createPresence<State extends object> (parts: PresenceParts): Pre
         case 'presence-leave': leave(message)
           return true
         case 'peer-joined':
-          if (own !== null && live) welcomeThem()
+          if (own !== null) welcomeThem()
           return false
         case 'peer-left':
           for (const [key, peer] of others) if (peer.pubkey === message.from) drop(key, 'disconnect')
