@@ -49,13 +49,15 @@ const PARALLEL = 4
 export function createDirect (fetch: FetchLike, clock: Clock): Direct {
   const running = new Set<AbortController>()
   const queue: (() => void)[] = []
+  let closed = false
 
   async function within<Result> (ms: number, run: (signal: AbortSignal) => Promise<Result>): Promise<Result> {
-    const abort = new AbortController()
     if (running.size >= PARALLEL) await new Promise<void>((resolve) => { queue.push(resolve) })
+    const abort = new AbortController()
     const cancel = clock.after(ms, () => { abort.abort(new NodalmergeError('client.blob', 'the transfer takes too long')) })
     running.add(abort)
     try {
+      if (closed) throw new NodalmergeError('client.closed')
       return await run(abort.signal)
     } catch (cause) {
       throw cause instanceof NodalmergeError ? cause : new NodalmergeError('client.blob', undefined, { cause })
@@ -91,7 +93,10 @@ export function createDirect (fetch: FetchLike, clock: Clock): Direct {
       const response = await ask(url, 'GET', signal)
       return await readBounded(response, maxBytes)
     }),
-    close () { for (const abort of running) abort.abort(new NodalmergeError('client.closed')) }
+    close () {
+      closed = true
+      for (const abort of running) abort.abort(new NodalmergeError('client.closed'))
+    }
   }
 }
 
