@@ -56,15 +56,19 @@ export function createDirect (fetch: FetchLike, clock: Clock): Direct {
     const abort = new AbortController()
     const cancel = clock.after(ms, () => { abort.abort(new NodalmergeError('client.blob', 'the transfer takes too long')) })
     running.add(abort)
-    try {
-      if (closed) throw new NodalmergeError('client.closed')
-      return await run(abort.signal)
-    } catch (cause) {
-      throw cause instanceof NodalmergeError ? cause : new NodalmergeError('client.blob', undefined, { cause })
-    } finally {
+    const done = (): void => {
       cancel()
       running.delete(abort)
       queue.shift()?.()
+    }
+    try {
+      if (closed) throw new NodalmergeError('client.closed')
+      const result = await run(abort.signal)
+      done()
+      return result
+    } catch (cause) {
+      done()
+      throw cause instanceof NodalmergeError ? cause : new NodalmergeError('client.blob', undefined, { cause })
     }
   }
 

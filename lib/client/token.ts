@@ -115,10 +115,10 @@ function within (clock: Clock, abort: AbortController, run: () => Promise<Token 
 
 /** A timer of any length. */
 function later (clock: Clock, ms: number, run: () => void): () => void {
-  let cancel = (): void => {}
-  const arm = (left: number): void => {
-    cancel = clock.after(Math.min(left, LONGEST_TIMER_MS), left > LONGEST_TIMER_MS ? () => { arm(left - LONGEST_TIMER_MS) } : run)
-  }
-  arm(ms)
+  const arm = (left: number): () => void => clock.after(Math.min(left, LONGEST_TIMER_MS), () => {
+    if (left > LONGEST_TIMER_MS) cancel = arm(left - LONGEST_TIMER_MS)
+    else run()
+  })
+  let cancel = arm(ms)
   return () => { cancel() }
 }
