@@ -55,14 +55,16 @@ export async function assemble (options: DocOptions): Promise<Assembly> {
   try {
     return await build(options, ground, feed)
   } catch (error) {
-    await ground.storage.close()
     if (options.storage === undefined) throw error
     return await build(options, await withoutStorage(ground, options, feed, error), feed)
   }
 }
 
 async function build (options: DocOptions, ground: Ground, feed: DocFeed): Promise<Assembly> {
-  const parts = await makeParts(options, ground, feed)
+  const parts = await makeParts(options, ground, feed).catch(async (error: unknown) => {
+    await ground.storage.close()
+    throw error
+  })
   const { sync, blobs, handles, following, link, live } = parts
   const stops = listen(parts)
   let closing: Promise<void> | null = null
