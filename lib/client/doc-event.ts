@@ -37,9 +37,10 @@ const NAMES: readonly EventName[] = ['change', 'status', 'rejection', 'conflict'
 /** The events of one document. Faults nobody listens to go to `logger`. */
 export function createDocFeed (logger: Pick<Console, 'warn'>): DocFeed {
   let errors = 0
-  let early: unknown[] | null = []
+  let early: unknown[] = []
+  let opened = false
   const fault = (error: unknown): void => {
-    if (early !== null) early.push(error)
+    if (!opened) early.push(error)
     else if (errors > 0) feeds.error.tell(error)
     else logger.warn('nodalmerge:', error)
   }
@@ -66,9 +67,9 @@ export function createDocFeed (logger: Pick<Console, 'warn'>): DocFeed {
       else feeds[name].tell(event)
     },
     open () {
-      const waiting = early ?? []
-      early = null
-      waiting.forEach(fault)
+      opened = true
+      early.forEach(fault)
+      early = []
     }
   }
 }

@@ -2,6 +2,7 @@ import t from 'tap'
 import { type DocOptions, type Status, createDoc, memoryStorage } from '../../lib/client/index.js'
 import { createRoomCipher } from '../../lib/client/encryption.js'
 import { createHash } from '../../lib/client/hash.js'
+import { connectionOf } from '../../lib/client/status.js'
 import { watchPage } from '../../lib/client/page.js'
 import type { WebSocketClass } from '../../lib/client/socket.js'
 import type { RoomStorage, Storage } from '../../lib/client/storage.js'
@@ -98,6 +99,9 @@ t.test('DO-2 options are checked before anything is opened', async (t) => {
   t.throws(() => doc.on('chance' as 'change', () => {}), RangeError)
   t.throws(() => doc.on('change', 5 as unknown as () => void), TypeError)
   t.throws(() => { doc.subscribe('x' as unknown as string[]) }, TypeError)
+  const short = changed(() => ({ identity: async () => ({ identity: new Uint8Array(3), writer: new Uint8Array(3) }) }))
+  await t.rejects(createDoc({ url: NOWHERE, room: 'plans', storage: short }), RangeError)
+  t.equal(short.closed, 1)
   t.throws(() => { doc.subscribe([5] as unknown as string[]) }, TypeError)
 })
 
@@ -122,6 +126,7 @@ t.test('DO-3 a status stays the same object until it is another one, and is told
   doc.disconnect()
   await turn()
   t.match(doc.status.get(), { connection: 'offline', synced: false })
+  t.same(connectionOf({ state: 'waiting', retryInMs: 5, attempt: 1 }), { connection: 'waiting', retryInMs: 5 })
   t.same(told, events)
   for (const [i, status] of told.entries()) if (i > 0) t.strictNotSame(status, told[i - 1])
   for (const connection of ['connecting', 'greeting', 'open']) t.ok(told.some((status) => status.connection === connection), connection)
