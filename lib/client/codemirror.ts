@@ -1,27 +1,26 @@
 import { Annotation, type ChangeSpec, EditorState, type Extension, Transaction } from '@codemirror/state'
 import { EditorView, type PluginValue, ViewPlugin } from '@codemirror/view'
-import { type CursorOptions, type PresenceOf, peerCursors } from './codemirror-cursors.js'
+import { type CursorOptions, type CursorPresence, peerCursors } from './codemirror-cursors.js'
 import { type SelectionUndo, editorUndo } from './codemirror-undo.js'
 import { type Splice, changesOf, difference, mayBeHalf, splicesOf } from './codemirror-splices.js'
 
-export type { EditorCursor, EditorPresence, PresenceOf } from './codemirror-cursors.js'
+export type { EditorCursor, EditorPresence, CursorPresence } from './codemirror-cursors.js'
 export type { SelectionUndo } from './codemirror-undo.js'
 
-/** What the binding uses of `doc.text(key)`. Observers are called at once, in the call that changes the text. */
-export interface EditedText<Anchor> {
-  readonly key: string
+/** What the binding uses of `doc.text(key)`. */
+export interface EditedText {
   readonly length: number
   toString (): string
   apply (splices: readonly Splice[]): void
   observe (listen: (event: { splices: readonly Splice[] }) => void): () => void
-  anchor (position: number): Anchor
-  resolve (anchor: Anchor): number | null
+  anchor (position: number): object
+  resolve (anchor: object): number | null
 }
 
 /** Options of {@link nodalmergeText}; all may be left out. */
-export interface NodalmergeTextOptions<Anchor> extends CursorOptions {
+export interface NodalmergeTextOptions extends CursorOptions {
   /** `doc.presence()`: shows the carets of others and tells them about this one, in the fields `name`, `color` and `cursor`. */
-  presence?: PresenceOf<Anchor>
+  presence?: CursorPresence
   /** `doc.undoManager({ scope: [key] })`: undo and redo keys take back what was written here, and put the selection back. */
   undo?: SelectionUndo
 }
@@ -40,7 +39,7 @@ const fromText = Annotation.define<true>()
  * positions in the text; pasted ones are turned into `\n`. CodeMirror's own `history()` is to be left out where `undo` is given.
  * Throws TypeError when `text` is no text handle.
  */
-export function nodalmergeText<Anchor> (text: EditedText<Anchor>, options: NodalmergeTextOptions<Anchor> = {}): Extension {
+export function nodalmergeText (text: EditedText, options: NodalmergeTextOptions = {}): Extension {
   if (typeof text?.apply !== 'function' || typeof text.observe !== 'function') throw new TypeError('nodalmergeText takes a text of a document: doc.text(key)')
   const { presence, undo, ...own } = options
   return [
@@ -52,9 +51,10 @@ export function nodalmergeText<Anchor> (text: EditedText<Anchor>, options: Nodal
   ]
 }
 
-function bind<Anchor> (view: EditorView, text: EditedText<Anchor>): PluginValue {
+function bind (view: EditorView, text: EditedText): PluginValue {
   let writing = false
   let answers = 0
+  let owed = false
   let closed = false
 
   const show = (changes: ChangeSpec): void => view.dispatch({ changes, annotations: [fromText.of(true), Transaction.remote.of(true), Transaction.addToHistory.of(false)] })
@@ -69,7 +69,10 @@ function bind<Anchor> (view: EditorView, text: EditedText<Anchor>): PluginValue 
 
   const stop = text.observe(({ splices }) => {
     if (writing) answers++
-    else if (splices.length > 0) show(changesOf(splices, view.state.doc.length))
+    else if (owed) {
+      owed = false
+      compareSoon()
+    } else if (splices.length > 0) show(changesOf(splices, view.state.doc.length))
   })
 
   function write (splices: readonly Splice[], { doc }: EditorState): void {
@@ -80,6 +83,8 @@ function bind<Anchor> (view: EditorView, text: EditedText<Anchor>): PluginValue 
     } finally {
       writing = false
     }
+    // Within a transaction the answer comes at its end, together with what else is written there.
+    owed = answers === 0
     // A text holds whole characters only, and others who observe it may have answered with an edit.
     if (answers > 1 || text.length !== doc.length || splices.some((splice) => mayBeHalf(doc, splice))) compareSoon()
   }
