@@ -3,6 +3,8 @@ import { EditorView, WidgetType } from '@codemirror/view'
 /** Colours for people who name none: each has a contrast of at least 4.5 to 1 with white. */
 const PALETTE = ['#b4235a', '#7a3fc4', '#2f5fd0', '#0b7285', '#18794e', '#8a5a00', '#c2410c', '#5b5bd6']
 const NAME_LENGTH = 40
+/** Pixels that most names fit in. */
+const NAME_WIDTH = 120
 
 /** What is shown of somebody: their word, so bounded and checked before it is drawn. */
 export interface Person { readonly sessionId: string, readonly name: string, readonly color: string }
@@ -44,13 +46,18 @@ export class CaretWidget extends WidgetType {
     return moves === this.moves && person.sessionId === this.person.sessionId && person.name === this.person.name && person.color === this.person.color
   }
 
-  override toDOM ({ dom }: EditorView) {
-    const caret = dom.ownerDocument.createElement('span')
+  override toDOM (view: EditorView) {
+    const caret = view.dom.ownerDocument.createElement('span')
     caret.className = 'cm-peerCaret'
     caret.setAttribute('aria-hidden', 'true')
     caret.dataset.name = this.person.name
     caret.style.setProperty('--peer', this.person.color)
     caret.style.setProperty('--peer-ink', inkOn(this.person.color))
+    // A name that would stick out on the right hangs to the left.
+    view.requestMeasure({
+      read: () => view.contentDOM.getBoundingClientRect().right - caret.getBoundingClientRect().left < NAME_WIDTH,
+      write: (late) => { caret.classList.toggle('cm-peerCaret-late', late) }
+    })
     return caret
   }
 }
@@ -74,6 +81,7 @@ export const cursorTheme = EditorView.baseTheme({
     zIndex: '10',
     animation: 'cm-peerName 4s forwards'
   },
+  '.cm-peerCaret-late::after': { left: 'auto', right: '0', borderRadius: '4px 4px 0 4px' },
   '.cm-peerCaret[data-name=""]::after': { display: 'none' },
   '.cm-peerCaret:hover::after': { animation: 'none' },
   '@keyframes cm-peerName': { '0%, 85%': { opacity: '1' }, '100%': { opacity: '0' } }

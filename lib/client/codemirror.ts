@@ -4,6 +4,7 @@ import { type CursorOptions, type CursorPresence, peerCursors } from './codemirr
 import { type SelectionUndo, editorUndo } from './codemirror-undo.js'
 import { type Splice, changesOf, difference, mayBeHalf, splicesOf } from './codemirror-splices.js'
 
+export { type Person, personOf } from './codemirror-caret.js'
 export type { EditorCursor, EditorPresence, CursorPresence } from './codemirror-cursors.js'
 export type { SelectionUndo } from './codemirror-undo.js'
 
