@@ -29,6 +29,8 @@ export interface NodalmergeTextOptions extends CursorOptions {
 /** Marks the transactions that bring the text's own changes into the editor. */
 const fromText = Annotation.define<true>()
 
+const isOwn = (transaction: Transaction): boolean => transaction.docChanged && transaction.annotation(fromText) !== true
+
 /**
  * A CodeMirror 6 extension that keeps an editor and a text the same, in both directions.
  *
@@ -46,9 +48,9 @@ export function nodalmergeText (text: EditedText, options: NodalmergeTextOptions
   return [
     EditorState.lineSeparator.of('\n'),
     EditorView.clipboardInputFilter.of((pasted) => pasted.replace(/\r\n?/g, '\n')),
+    undo === undefined ? [] : editorUndo(text, undo, isOwn),
     ViewPlugin.define((view) => bind(view, text)),
-    presence === undefined ? [] : peerCursors(text, presence, own),
-    undo === undefined ? [] : editorUndo(undo)
+    presence === undefined ? [] : peerCursors(text, presence, own)
   ]
 }
 
@@ -93,7 +95,7 @@ function bind (view: EditorView, text: EditedText): PluginValue {
   if (view.state.doc.toString() !== text.toString()) compareSoon()
   return {
     update ({ transactions, state }) {
-      const own = transactions.filter((transaction) => transaction.docChanged && transaction.annotation(fromText) !== true)
+      const own = transactions.filter(isOwn)
       if (own.length > 0) write(own.flatMap(({ changes }) => splicesOf(changes)), state)
     },
     destroy () {

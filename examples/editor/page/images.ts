@@ -53,6 +53,8 @@ class Picture extends WidgetType {
 
   override eq ({ name, hash }: Picture): boolean { return name === this.name && hash === this.hash }
   override get estimatedHeight (): number { return 280 }
+  /** A click on a picture sets the caret at its reference, which then shows and can be deleted. */
+  override ignoreEvent (): boolean { return false }
 
   override toDOM (view: EditorView): HTMLElement {
     const image = make('img', '')

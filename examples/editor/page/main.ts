@@ -33,8 +33,9 @@ files.addEventListener('change', async () => {
   files.value = ''
 })
 byId('share').addEventListener('click', async () => {
-  await navigator.clipboard.writeText(location.href)
-  notice('Link copied. Whoever has it can write here.')
+  // Browsers lend the clipboard to pages from https and localhost only.
+  await navigator.clipboard?.writeText(location.href)
+  notice(navigator.clipboard ? 'Link copied. Whoever has it can write here.' : `The link is ${location.href}`)
 })
 byId('more').addEventListener('beforetoggle', () => {
   const notes = recentNotes().map((note) => {

@@ -9,12 +9,15 @@ interface Step { stage: Stage, text: string, short: string }
 export function showSync (doc: Doc, people: () => number): () => void {
   const online = byId<HTMLButtonElement>('online')
   let wanted = true
+  let connected = false
   const show = (): void => {
     const status = doc.status.get()
     put('step-device', onDevice(status))
     put('step-server', onServer(status, wanted))
     put('step-people', withPeople(status, people()))
-    document.documentElement.dataset.connection = status.connection
+    if (connected === (status.connection === 'open')) return
+    connected = !connected
+    byId('connection').textContent = connected ? 'Connected' : 'Not connected. What you write is kept on this device.'
   }
   online.addEventListener('click', () => {
     wanted = !wanted
