@@ -29,6 +29,9 @@ export interface NodalmergeTextOptions extends CursorOptions {
 /** Marks the transactions that bring the text's own changes into the editor. */
 const fromText = Annotation.define<true>()
 
+/** More splices at once, as when a long absence ends, are not taken one by one: composing them would hold up the page. */
+const MANY = 1_000
+
 const isOwn = (transaction: Transaction): boolean => transaction.docChanged && transaction.annotation(fromText) !== true
 
 /**
@@ -62,20 +65,22 @@ function bind (view: EditorView, text: EditedText): PluginValue {
 
   const show = (changes: ChangeSpec): void => view.dispatch({ changes, annotations: [fromText.of(true), Transaction.remote.of(true), Transaction.addToHistory.of(false)] })
 
-  /** Takes over the text as a whole: at the start, and where both may differ. Later, because an editor cannot change within its own update. */
-  function compareSoon (): void {
-    queueMicrotask(() => {
-      const change = closed ? null : difference(view.state.doc.toString(), text.toString())
-      if (change !== null) show(change)
-    })
+  /** Takes over the text as a whole. */
+  function compare (): void {
+    const change = closed ? null : difference(view.state.doc.toString(), text.toString())
+    if (change !== null) show(change)
   }
+
+  /** An editor cannot change within its own update. */
+  const compareSoon = (): void => queueMicrotask(compare)
 
   const stop = text.observe(({ splices }) => {
     if (writing) answers++
     else if (owed) {
       owed = false
       compareSoon()
-    } else if (splices.length > 0) show(changesOf(splices, view.state.doc.length))
+    } else if (splices.length > MANY) compare()
+    else if (splices.length > 0) show(changesOf(splices, view.state.doc.length))
   })
 
   function write (splices: readonly Splice[], { doc }: EditorState): void {

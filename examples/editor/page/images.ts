@@ -1,5 +1,5 @@
 import { Decoration, type DecorationSet, EditorView, ViewPlugin, type ViewUpdate, WidgetType } from '@codemirror/view'
-import { RangeSetBuilder } from '@codemirror/state'
+import { type Extension, RangeSetBuilder } from '@codemirror/state'
 import type { Doc } from 'nodalmerge/client'
 import { make, notice } from './element.js'
 
@@ -26,7 +26,7 @@ export async function addPictures (doc: Doc, view: EditorView, files: readonly F
 }
 
 /** Pictures that are pasted or dropped. */
-export function pictureInput (doc: Doc): ReturnType<typeof EditorView.domEventHandlers> {
+export function pictureInput (doc: Doc): Extension {
   const take = (view: EditorView, data: DataTransfer | null, position?: number): boolean => {
     const files = [...data?.files ?? []]
     if (files.length === 0) return false
@@ -71,7 +71,7 @@ class Picture extends WidgetType {
 }
 
 /** Shows pictures where they are referred to; the reference itself shows while the caret is in it. */
-export function pictures (doc: Doc): ReturnType<typeof ViewPlugin.define> {
+export function pictures (doc: Doc): Extension {
   const urls = new Map<string, Promise<string>>()
   const urlOf = (hash: string): Promise<string> => {
     const known = urls.get(hash) ?? doc.blobs.url(hash)

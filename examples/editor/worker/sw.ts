@@ -1,3 +1,5 @@
+export {}
+
 declare const self: ServiceWorkerGlobalScope
 /** Written in when the page is bundled: the version of this bundle and what belongs to it. */
 declare const VERSION: string
@@ -23,7 +25,7 @@ async function clearOld (): Promise<void> {
 self.addEventListener('fetch', (event) => {
   const { request } = event
   const { origin, pathname } = new URL(request.url)
-  if (request.method !== 'GET' || origin !== location.origin) return
+  if (request.method !== 'GET' || origin !== self.location.origin) return
   if (request.mode === 'navigate') event.respondWith(page(request))
   else if (FILES.includes(pathname)) event.respondWith(kept(pathname, request))
 })
