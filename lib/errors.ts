@@ -77,6 +77,12 @@ export const REASONS = {
   'store.format_foreign': reason('the folder holds data of another program or an older format', 500),
   'store.closed': reason('the store is closed', 503, null, true),
   'store.failed': reason('the store failed', 503, null, true),
+  'client.storage': reason('the local storage failed; nothing was kept', 507, null, true),
+  'client.token': reason('no token could be had', 401, null, true),
+  'client.denied': reason('the server refuses this client', 403),
+  'client.timeout': reason('it took too long', 504, null, true),
+  'client.closed': reason('the document is closed', 410),
+  'client.blob': reason('the blob could not be fetched', 502, null, true),
   'plugin.upgrade_conflict': reason('another scope already answers upgrades on this server', 500),
   'plugin.key_invalid': reason('the server key file is unreadable or has the wrong size', 500)
 } as const satisfies Record<string, Reason>

@@ -1,4 +1,4 @@
-import { type KeyObject, createPrivateKey, createPublicKey, randomBytes, sign, verify } from 'node:crypto'
+import { createPrivateKey, createPublicKey, randomBytes, sign, verify } from 'node:crypto'
 import { ED25519_TORSION_SUBGROUP, ed25519 } from '@noble/curves/ed25519.js'
 import type { Signer } from '../protocol/crypto.js'
 
@@ -16,7 +16,10 @@ const SIGNATURE_LENGTH = 64
 const PKCS8 = Buffer.from('302e020100300506032b657004220420', 'hex')
 
 /** Public keys whose verdict one check remembers; a peer that sends a new key with every node costs itself time, not us memory. */
-const REMEMBERED_KEYS = 4096
+export const REMEMBERED_KEYS = 4096
+
+/** Verifies a message of any length under one key that was found good; the signature has 64 bytes. */
+export type KeyCheck = (message: Uint8Array, signature: Uint8Array) => boolean
 
 export type SignatureCheck = (author: Uint8Array, message: Uint8Array, signature: Uint8Array) => boolean
 
@@ -51,11 +54,11 @@ export function verifyOne (author: Uint8Array, message: Uint8Array, signature: U
 }
 
 /** `verifyOne` that remembers the keys it has seen: checking a new key costs more than verifying under a known one. */
-export function createSignatureCheck (remembered = REMEMBERED_KEYS, load: (author: Uint8Array) => KeyObject | null = keyFor): SignatureCheck {
-  let recent = new Map<string, KeyObject | null>()
+export function createSignatureCheck (remembered = REMEMBERED_KEYS, load: (author: Uint8Array) => KeyCheck | null = keyFor): SignatureCheck {
+  let recent = new Map<string, KeyCheck | null>()
   let older = recent
 
-  function lookUp (author: Uint8Array): KeyObject | null {
+  function lookUp (author: Uint8Array): KeyCheck | null {
     const name = Buffer.from(author.buffer, author.byteOffset, author.length).toString('latin1')
     const known = recent.get(name)
     if (known !== undefined) return known
@@ -72,14 +75,15 @@ export function createSignatureCheck (remembered = REMEMBERED_KEYS, load: (autho
   return (author, message, signature) => verifyWith(lookUp(author), message, signature)
 }
 
-/** The key in the form the platform wants, or null for one that is refused. From JWK this takes a tenth of what DER takes. */
-export function keyFor (author: Uint8Array): KeyObject | null {
+/** The platform's verification under a key, or null for one that is refused. From JWK the key takes a tenth of what it takes from DER. */
+export function keyFor (author: Uint8Array): KeyCheck | null {
   if (!isPublicKey(author)) return null
-  return createPublicKey({ key: { kty: 'OKP', crv: 'Ed25519', x: Buffer.from(author).toString('base64url') }, format: 'jwk' })
+  const key = createPublicKey({ key: { kty: 'OKP', crv: 'Ed25519', x: Buffer.from(author).toString('base64url') }, format: 'jwk' })
+  return (message, signature) => verify(null, message, key, signature)
 }
 
-function verifyWith (key: KeyObject | null, message: Uint8Array, signature: Uint8Array): boolean {
-  return key !== null && signature.length === SIGNATURE_LENGTH && !hasSmallOrder(signature) && verify(null, message, key, signature)
+function verifyWith (key: KeyCheck | null, message: Uint8Array, signature: Uint8Array): boolean {
+  return key !== null && signature.length === SIGNATURE_LENGTH && !hasSmallOrder(signature) && key(message, signature)
 }
 
 const SMALL_ORDER = ED25519_TORSION_SUBGROUP.map((text) => new Uint8Array(Buffer.from(text, 'hex')))

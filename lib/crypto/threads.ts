@@ -18,6 +18,8 @@ const DEATHS = 3
 export interface Threads {
   /** Whether batches may be given; false once the workers were given up or closed. */
   readonly alive: boolean
+  /** Whether no worker has anything to do. */
+  readonly idle: boolean
   run (batches: readonly Batch[]): void
   close (): Promise<void>
 }
@@ -76,6 +78,7 @@ export function createThreads (options: ThreadsOptions): Threads {
 
   return {
     get alive () { return alive },
+    get idle () { return queue.length === 0 && [...members].every(({ flights }) => flights.length === 0) },
     run (batches) {
       queue.push(...batches)
       feed()

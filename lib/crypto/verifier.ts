@@ -1,7 +1,8 @@
 import { availableParallelism } from 'node:os'
 import type { Verifier } from '../protocol/crypto.js'
 import { type Part, cut, size, verifyHere } from './batch.js'
-import { createSignatureCheck } from './ed25519.js'
+import { REMEMBERED_KEYS, createSignatureCheck } from './ed25519.js'
+import { fastestKeys } from './native.js'
 import { type Thread, createThreads, startThread } from './threads.js'
 
 export interface VerifierOptions {
@@ -30,6 +31,9 @@ const SLICE = 2
  */
 const PAUSE = 9
 
+/** So few jobs in a turn while the workers idle are one client waiting for its answer: waking a thread would cost it more than the work. */
+const FEW = 2
+
 /**
  * Verifies signatures in batches on worker threads, a few at a time where it stands (design §4, Crypto). The jobs of one turn of the
  * event loop are gathered. After `close` everything is verified on the main thread.
@@ -37,7 +41,7 @@ const PAUSE = 9
 export function createVerifier (options: VerifierOptions = {}): Verifier {
   const { threads: count = Math.min(2, availableParallelism()), inlineBelow = 16, report = () => {}, start = startThread } = options
   const { now = () => performance.now() } = options
-  const check = createSignatureCheck()
+  const check = createSignatureCheck(REMEMBERED_KEYS, fastestKeys())
   const verifySlice = (parts: readonly Part[]) => {
     const end = now() + SLICE
     return verifyHere(parts, check, () => now() >= end)
@@ -51,8 +55,12 @@ export function createVerifier (options: VerifierOptions = {}): Verifier {
     const parts = gathered
     gathered = []
     if (!threads.alive) later(parts)
-    else if (size(parts) >= inlineBelow || now() < restUntil) dispatch(parts)
-    else dispatch(here(parts))
+    else if (isSmall(size(parts))) dispatch(here(parts))
+    else dispatch(parts)
+  }
+
+  function isSmall (jobs: number): boolean {
+    return jobs < inlineBelow && (now() >= restUntil || (jobs <= FEW && threads.idle))
   }
 
   function here (parts: readonly Part[]): Part[] {

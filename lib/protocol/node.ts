@@ -1,6 +1,6 @@
 import type { Blake3 } from './blake3.js'
 import { type Op, type OpShape, extraLamports, fixed, readOp, skipOp, writeOp } from './op.js'
-import { type Cursor, cursor, malformed, readVarint, skip, take, writeRaw, writeVarint, writer } from './postcard.js'
+import { type Cursor, type Writer, cursor, malformed, readVarint, skip, take, writeRaw, writeVarint, writer } from './postcard.js'
 
 /** The hashed object (spec/wire-format.md §2.2): an atomic batch of operations with its clocks and its parents. */
 export interface Transaction {
@@ -136,16 +136,51 @@ export function readNode (n: NodeView): SignedNode {
 
 /** The canonical encoding of a transaction. Throws RangeError for a value the format cannot carry. */
 export function encodeTransaction (tx: Transaction): Uint8Array {
-  const w = writer(128 + 40 * tx.ops.length + 32 * tx.parents.length)
+  const w = writer(roomFor(tx))
+  writeTransaction(w, tx)
+  return take(w)
+}
+
+/** Enough for a transaction of short operations; a longer one makes the writer grow. */
+function roomFor (tx: Transaction): number {
+  return 128 + 40 * tx.ops.length + ID_LENGTH * tx.parents.length
+}
+
+function writeTransaction (w: Writer, tx: Transaction): void {
   writeRaw(w, fixed(tx.author, 32, 'an author'))
   writeVarint(w, tx.lamport)
   writeVarint(w, tx.wallMs)
   writeVarint(w, tx.ops.length)
   for (const op of tx.ops) writeOp(w, op)
   writeVarint(w, tx.parents.length)
-  for (const parent of tx.parents) writeRaw(w, fixed(parent, 32, 'a parent id'))
-  return take(w)
+  for (const parent of tx.parents) writeRaw(w, fixed(parent, ID_LENGTH, 'a parent id'))
 }
+
+/** Bytes that a node builder takes from the system at once: an allocation a node would cost more than encoding it. */
+const SLAB = 65_536
+
+/**
+ * Builds nodes in one piece: the id, the transaction, and zeros where the signature belongs, which does not enter the id. Nodes built one
+ * after the other share buffers of 64 KiB; keep a copy of one that is to outlive its neighbours. Throws RangeError for a value the
+ * format cannot carry.
+ */
+export function createNodeBuilder (blake3: Blake3): (tx: Transaction) => Uint8Array {
+  let w = writer(0)
+  return (tx) => {
+    const most = ID_LENGTH + roomFor(tx) + SIGNATURE_LENGTH
+    if (w.pos + most > w.bytes.length) w = writer(Math.max(SLAB, most))
+    const start = w.pos
+    w.pos += ID_LENGTH
+    writeTransaction(w, tx)
+    const end = w.pos
+    writeRaw(w, UNSIGNED)
+    const bytes = w.bytes.subarray(start, w.pos)
+    bytes.set(nodeId(bytes.subarray(ID_LENGTH, end - start), blake3))
+    return bytes
+  }
+}
+
+const UNSIGNED = new Uint8Array(SIGNATURE_LENGTH)
 
 /** Id of an encoded transaction (§3.1). */
 export function nodeId (transaction: Uint8Array, blake3: Blake3): Uint8Array {

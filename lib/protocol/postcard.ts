@@ -218,9 +218,11 @@ export function writer (capacity = 256): Writer {
   return { bytes: new Uint8Array(capacity), pos: 0 }
 }
 
+const NOTHING = new Uint8Array(0)
+
 export function take (w: Writer): Uint8Array {
   const view = w.bytes.subarray(0, w.pos)
-  w.bytes = new Uint8Array(0)
+  w.bytes = NOTHING
   w.pos = 0
   return view
 }

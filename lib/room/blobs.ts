@@ -59,10 +59,13 @@ function announce (room: Room, hashes: readonly string[]): void {
   for (const session of room.sessions) session.outbox.broadcast(message)
 }
 
-/** `blob-request` (§3.2): redirects where the store can presign, then always a `blob-pack` that names every other hash asked for. */
+/**
+ * `blob-request` (§3.2): redirects where the store can presign, unless the client prefers the socket, then always a `blob-pack` that
+ * names every other hash asked for.
+ */
 export async function blobRequest (session: Session, room: Room, message: Of<'blob-request'>): Promise<void> {
   const asked = message.hashes.slice(0, session.server.limits.blobRequestHashes)
-  const direct = session.terms.caps.supports_direct_blob_io ? await redirect(session, room, asked) : new Set<string>()
+  const direct = session.terms.caps.supports_direct_blob_io && message.prefer !== 'ws' ? await redirect(session, room, asked) : new Set<string>()
   await sendBlobs(session, room, asked.filter((hash) => !direct.has(hash)))
 }
 

@@ -1,6 +1,7 @@
 import type { Dag } from '../dag/dag.js'
 import { toHex } from '../protocol/hex.js'
 import { take, writeVarint, writer } from '../protocol/postcard.js'
+import type { SharedFrames } from './shared-frames.js'
 
 /** A run of nodes in a dag, `from` included, `to` not. */
 export type Run = readonly [from: number, to: number]
@@ -30,9 +31,12 @@ export function packFrame (label: string, count: number, nodes: readonly Uint8Ar
 
 /**
  * The nodes of `runs` as frames of at most `frameBytes` of base64 each, in order; a node that alone is larger has a frame of its own
- * (design §5 row 13). Every frame is importable on its own after the ones before it. `root` goes into the last one.
+ * (design §5 row 13). Every frame is importable on its own after the ones before it. `root` goes into the last one. Full frames are
+ * taken from and given to `shared`, which belongs to one label and one size.
  */
-export function * packFrames (dag: Dag, runs: Iterable<Run>, label: string, frameBytes: number, root: Uint8Array | null): Generator<Uint8Array> {
+export function * packFrames (
+  dag: Dag, runs: Iterable<Run>, label: string, frameBytes: number, root: Uint8Array | null, shared?: SharedFrames
+): Generator<Uint8Array> {
   const budget = Math.floor(frameBytes / 4) * 3
   let parts: Uint8Array[] = []
   let count = 0
@@ -42,12 +46,22 @@ export function * packFrames (dag: Dag, runs: Iterable<Run>, label: string, fram
     for (let i = from; i < to; i++) {
       const length = dag.length(i)
       if (count > 0 && size + length > budget) {
+        const alone = count === i - start
         if (i > start) parts.push(...dag.slices(start, i))
-        yield packFrame(label, count, parts, null)
+        const frame = packFrame(label, count, parts, null)
+        if (alone) shared?.put(start, { to: i, bytes: frame })
+        yield frame
         parts = []
         count = 0
         size = 0
         start = i
+      }
+      const made = count === 0 ? shared?.get(i) : undefined
+      if (made !== undefined && made.to < to) {
+        yield made.bytes
+        start = made.to
+        i = made.to - 1
+        continue
       }
       count++
       size += length

@@ -14,8 +14,8 @@ import type { Peer, Session, Terms } from './session.js'
 import { createSubscription } from './subscription.js'
 import { drive } from './turn.js'
 
-/** Extensions of spec/client.md §11.1 that this server speaks. Sockets are ordered, so `seq` has no gap to find and is not offered. */
-const EXTENSIONS = ['literal-missing', 'ack']
+/** Extensions of spec/client.md §11.1 that this server speaks, and `rate`: its bounds on new nodes and bytes per second. Sockets are ordered, so `seq` has no gap to find and is not offered. */
+const EXTENSIONS = ['literal-missing', 'ack', 'rate']
 
 /** The close code of every failed authentication; 4002 would ask the client to fetch another token at once. */
 const AUTH_FAILED = 1008
@@ -159,6 +159,8 @@ function welcomeMessage (session: Session, { room, caps, ext }: Terms, peers: st
     server_pubkey: toHex(session.server.signer.publicKey),
     peers,
     ...(caps.supports_mst ? { mst_root: toHex(room.trie.root()) } : {}),
+    // 0 is no bound; a client that knows the bounds can stay within them instead of being closed with 4008.
+    ...(ext.includes('rate') ? { rate: { nodes: session.server.limits.nodesPerSecond, bytes: session.server.limits.bytesPerSecond } } : {}),
     ...(ext.length === 0 ? {} : { ext })
   }
 }

@@ -19,7 +19,7 @@ async function send (session: Session, room: Room, runs: Iterable<Run>, root: Ui
 }
 
 export function historyFrames (session: Session, room: Room, runs: Iterable<Run>, root: Uint8Array | null): Generator<Uint8Array> {
-  return packFrames(room.dag, runs, FROM, session.server.limits.frameBytes, root)
+  return packFrames(room.dag, runs, FROM, session.server.limits.frameBytes, root, room.frames)
 }
 
 async function sendFrames (session: Session, frames: Iterator<Uint8Array>): Promise<void> {

@@ -4,7 +4,7 @@ import { bytesAt } from '../protocol/bytes.js'
 import { MIN_NODE_LENGTH, type NodeView, authorOf, count, idOf, scanNode, signatureOf, transactionOf } from '../protocol/node.js'
 import { cursor } from '../protocol/postcard.js'
 import type { NodalmergeError } from '../errors.js'
-import { keyAt } from './key.js'
+import { keyAt } from '../protocol/id-key.js'
 import type { Source } from './source.js'
 import { createPace } from './turn.js'
 

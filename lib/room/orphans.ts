@@ -1,5 +1,5 @@
 import { type NodeView, parentOf } from '../protocol/node.js'
-import { keyAt } from './key.js'
+import { keyAt } from '../protocol/id-key.js'
 
 /** What can wait: a node under its key; `since` is when it began to wait, in Unix milliseconds. */
 export interface Orphan { node: NodeView, key: string, since: number }

@@ -9,7 +9,7 @@ import { toHex } from '../protocol/hex.js'
 import type { RoomState, StoredPolicy } from '../store/node-store.js'
 import type { Ledger } from './commit.js'
 import { type Candidate, decode, inspect, sift } from './intake.js'
-import { keyAt } from './key.js'
+import { keyAt } from '../protocol/id-key.js'
 import type { Lane } from './lane.js'
 import { type Members, createMembers } from './members.js'
 import { hashObjection, objectionTo, signatureObjection, skewObjection } from './objection.js'
@@ -19,6 +19,7 @@ import { type Policy, OPEN_STATE, compilePolicy, currentPolicy, withPolicy } fro
 import { type PresenceBoard, createPresence } from './presence.js'
 import { type Relay, createRelay } from './relay.js'
 import type { Server } from './server.js'
+import { createSharedFrames } from './shared-frames.js'
 import type { Session } from './session.js'
 import type { Source } from './source.js'
 import { createPace } from './turn.js'
@@ -35,6 +36,7 @@ export class Room implements Ledger<Staged> {
   readonly presence: PresenceBoard
   /** Blobs that a node of the room names or a session of the room uploaded, in lower-case hexadecimal (design §5 row 18). */
   readonly blobs = new Set<string>()
+  readonly frames = createSharedFrames()
   seq = 0
   /** When the last session left, for idle eviction. */
   idleSince: number
@@ -352,6 +354,7 @@ export class Room implements Ledger<Staged> {
   sweep (now: number): void {
     this.#orphans.expire(now - this.#server.limits.orphanMs)
     this.presence.expire(now)
+    this.frames.sweep()
     const unsaved = this.#unsaved
     this.#unsaved = []
     this.#server.committer.submit(this, unsaved)

@@ -48,6 +48,37 @@ function bounded (left: string, right: string): string {
   throw new RangeError('there is no position between these two')
 }
 
+/** Characters that `following` and `preceding` count in: all but the last are a number, the last leaves room on both sides. */
+const STRIDE = 3
+const STRIDES = DIGITS.length ** (STRIDE - 1)
+
+/**
+ * A position above `left` for a list that grows at its end. Halving what is left, as `between` does, takes a character for every six
+ * items; this takes three for 3,844.
+ */
+export function following (left: string): string {
+  let prefix = ''
+  while (left.startsWith('zzz', prefix.length)) prefix += 'zzz'
+  const n = strideAt(left, prefix.length)
+  return n + 1 < STRIDES ? prefix + stride(n + 1) : prefix + 'zzz' + stride(0)
+}
+
+/** A position below `right` for a list that grows at its start; `right` must not be all zeros. */
+export function preceding (right: string): string {
+  let prefix = ''
+  while (right.startsWith('000', prefix.length)) prefix += '000'
+  const n = strideAt(right, prefix.length)
+  return n > 0 ? prefix + stride(n - 1) : prefix + '000' + stride(STRIDES - 1)
+}
+
+function strideAt (position: string, at: number): number {
+  return DIGITS.indexOf(position[at] ?? '0') * DIGITS.length + DIGITS.indexOf(position[at + 1] ?? '0')
+}
+
+function stride (n: number): string {
+  return DIGITS[Math.floor(n / DIGITS.length)] + DIGITS[n % DIGITS.length] + MIDDLE
+}
+
 /** `count` ascending positions between two, as short as halving makes them: for many items at once and for rebalancing. */
 export function spread (left: string | null, right: string | null, count: number): string[] {
   if (count <= 0) return []

@@ -1,5 +1,5 @@
 import { FANOUT, type Sequence, find } from './sequence.js'
-import { before, textOfSlots } from './sequence-read.js'
+import { before, sliceUnits, textOfSlots } from './sequence-read.js'
 import { EFFECT } from './text-effects.js'
 import type { TextOrder } from './text-order.js'
 
@@ -35,7 +35,8 @@ export function createTextChanges (order: TextOrder): TextChanges {
   let told: Mark[] = []
 
   function flush (): void {
-    compare(order.state.sequence, told, marksFrom(order, base), queued)
+    if (base === 0 && told.length === 0) appear(order.state.sequence, queued)
+    else compare(order.state.sequence, told, marksFrom(order, base), queued)
     base = order.applied
     told = []
   }
@@ -128,6 +129,12 @@ function marks (s: Sequence, pieces: Piece[]): Mark[] {
     if (placed) placedLeft += n
   }
   return out
+}
+
+/** Appends the splice that leads from no text to the present one, which needs no mark for each character. */
+function appear (s: Sequence, out: Splice[]): void {
+  const inserted = sliceUnits(s, 0, s.units[s.root])
+  if (inserted !== '') out.push({ position: 0, deleted: 0, inserted })
 }
 
 /** Appends the splices that lead from the told state to the present one. */

@@ -3,12 +3,15 @@ import { type Authors, authorBytes, createAuthors, internAuthor } from './author
 import { FANOUT, NOWHERE, find } from './sequence.js'
 import { before, seek, slotAt, sliceUnits } from './sequence-read.js'
 import { slotOf } from './text-ids.js'
-import { catchUp, createTextOrder, lateFrom, replayTail, rewind, takeIn, type TextOrder, upTo } from './text-order.js'
+import { behindFrom, catchUp, createTextOrder, isBehind, replayTail, rewind, takeIn, takeOut, type TextOrder, upTo } from './text-order.js'
 import { type NodeKey, recordOf } from './text-records.js'
 import { createTextState, idAt, type TextState } from './text-state.js'
 import { type Splice, type TextChanges, createTextChanges } from './text-changes.js'
 
 export type { NodeKey, Splice }
+
+/** `position` and `length` in UTF-16 units, the length 0 when the character is deleted; `index` counts characters, deleted ones too. */
+export interface CharacterPlace { position: number, length: number, index: number }
 
 /**
  * One collaborative text. Its content is always the canonical text (spec/wire-format.md §9.4): what the operations of all nodes give
@@ -19,6 +22,8 @@ export type { NodeKey, Splice }
 export interface Text {
   /** Takes in the operations of one node on this text, all of them in one call. A node known already is ignored. */
   apply (node: NodeKey, ops: readonly TextOp[]): void
+  /** Takes out a node, with the next read or `settle`: the text is as if it had never been applied. */
+  retract (node: NodeKey): void
   /** Applies what waits and tells the observers what has changed since they were last told. */
   settle (): void
   /** Length in UTF-16 units. */
@@ -34,6 +39,8 @@ export interface Text {
   idAt (position: number): OpId | null
   /** Where a visible character starts, or null when the character is unknown or deleted. */
   positionOf (id: OpId): number | null
+  /** Where a character stands, or would stand if it were shown; null when it is unknown. */
+  placeOf (id: OpId): CharacterPlace | null
   /** The anchor with which a writer inserts at, or deletes from, a position (§9.3): Start, End or After. */
   anchorAt (position: number): Anchor
   /** Position in scalars of the character that covers a position. */
@@ -55,8 +62,8 @@ export function createText (authors: Authors = createAuthors()): Text {
   let changes: TextChanges | null = null
 
   function settled (): TextState {
-    if (order.late.length > 0) {
-      const from = lateFrom(order)
+    if (isBehind(order)) {
+      const from = behindFrom(order)
       changes?.beforeRewind(from)
       catchUp(order, from)
     }
@@ -71,6 +78,7 @@ export function createText (authors: Authors = createAuthors()): Text {
 
   return Object.assign(reading(settled), {
     apply: (node: NodeKey, ops: readonly TextOp[]) => takeIn(order, node, ops),
+    retract: (node: NodeKey) => takeOut(order, node),
     settle,
     observe (listener: (splices: readonly Splice[]) => void) {
       settle()
@@ -85,7 +93,7 @@ export function createText (authors: Authors = createAuthors()): Text {
   })
 }
 
-type Reading = Omit<Text, 'apply' | 'settle' | 'observe' | 'at'>
+type Reading = Omit<Text, 'apply' | 'retract' | 'settle' | 'observe' | 'at'>
 
 function reading (settled: () => TextState): Reading {
   return {
@@ -102,7 +110,11 @@ function reading (settled: () => TextState): Reading {
       seek(t.sequence, position, 'units')
       return idOf(t, slotAt(t.sequence))
     },
-    positionOf (id) { return positionOf(settled(), id) },
+    positionOf (id) {
+      const place = placeOf(settled(), id)
+      return place === null || place.length === 0 ? null : place.position
+    },
+    placeOf (id) { return placeOf(settled(), id) },
     anchorAt (position) { return anchorAt(settled(), position) },
     toScalars (position) {
       const t = settled()
@@ -133,12 +145,13 @@ function idOf (t: TextState, slot: number): OpId {
   return { lamport: idAt(t, record, slot), author: authorBytes(t.authors, t.records.author[record]) }
 }
 
-function positionOf (t: TextState, id: OpId): number | null {
+function placeOf (t: TextState, id: OpId): CharacterPlace | null {
   const s = t.sequence
   const slot = slotOf(t.ids, internAuthor(t.authors, id.author), id.lamport)
   if (slot < 0 || s.leaf[slot] === NOWHERE) return null
   find(s, slot)
-  return s.size[s.atLeaf * FANOUT + s.atRun] > 0 ? before(s, 'units') : null
+  const shown = s.size[s.atLeaf * FANOUT + s.atRun] > 0
+  return { position: before(s, 'units'), length: shown ? (s.code[slot] > 0xffff ? 2 : 1) : 0, index: before(s, 'total') }
 }
 
 function anchorAt (t: TextState, position: number): Anchor {

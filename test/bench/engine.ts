@@ -1,7 +1,8 @@
+import { Worker } from 'node:worker_threads'
 import { createVerifier } from '../../lib/crypto/verifier.js'
 import { createDag } from '../../lib/dag/dag.js'
 import { type Blake3, loadBlake3 } from '../../lib/protocol/blake3.js'
-import { authorOf, encodeNode, encodeTransaction, idOf, nodeId, scanNode, signatureOf } from '../../lib/protocol/node.js'
+import { ID_LENGTH, authorOf, createNodeBuilder, idOf, scanNode, signatureOf } from '../../lib/protocol/node.js'
 import type { TextOp } from '../../lib/protocol/op.js'
 import { cursor } from '../../lib/protocol/postcard.js'
 import { createText } from '../../lib/state/text.js'
@@ -20,14 +21,14 @@ const JOBS_PER_CALL = 64
 /** Work that needs no server: what this machine can do at all. */
 export function commands () {
   return {
-    /** Signatures verified per second on worker threads with `flight` of them under way, `count` in all. */
-    async verify ({ count, flight, threads }: { count: number, flight: number, threads: number }): Promise<number> {
+    /** Signatures verified per second on worker threads with `flight` of them under way, `count` in all; with `platform` by `node:crypto`. */
+    async verify ({ count, flight, threads, platform }: { count: number, flight: number, threads: number, platform: boolean }): Promise<number> {
       const corpus = await signedChains('keystroke', 1, count, await loadBlake3())
       const jobs = Array.from({ length: count }, (_, i) => {
         const node = scanNode(cursor(nodeAt(corpus, i)))
         return { author: authorOf(node), id: idOf(node), signature: signatureOf(node) }
       })
-      const verifier = createVerifier({ threads })
+      const verifier = createVerifier(platform ? { threads, start: startPlatformThread } : { threads })
       await verifier.verify(jobs.slice(0, 2 * JOBS_PER_CALL))
       let next = 0
       const start = performance.now()
@@ -77,6 +78,10 @@ export function commands () {
   }
 }
 
+function startPlatformThread (): Worker {
+  return new Worker(new URL('./platform-worker.js', import.meta.url))
+}
+
 function repeat<Result> (runs: number, work: () => Result, prove: (result: Result) => void): number[] {
   return Array.from({ length: runs }, () => {
     const start = performance.now()
@@ -91,17 +96,16 @@ function check<Value> (got: Value, expected: Value): void {
   if (got !== expected) throw new Error('the result is not what it has to be')
 }
 
-const UNSIGNED = new Uint8Array(64)
-
 function buildNodes (ops: readonly TextOp[], author: Uint8Array, blake3: Blake3): number {
+  const build = createNodeBuilder(blake3)
   const dag = createDag(blake3)
   const text = createText()
   let parents: Uint8Array[] = []
   for (let i = 0; i < ops.length; i++) {
     const own = [ops[i]]
-    const transaction = encodeTransaction({ author, lamport: i + 1, wallMs: 0, ops: own, parents })
-    const id = nodeId(transaction, blake3)
-    dag.append(scanNode(cursor(encodeNode(id, transaction, UNSIGNED))))
+    const node = build({ author, lamport: i + 1, wallMs: 0, ops: own, parents })
+    const id = node.subarray(0, ID_LENGTH)
+    dag.append(scanNode(cursor(node)))
     text.apply({ id, author, lamport: i + 1 }, own)
     parents = [id]
   }

@@ -2,6 +2,7 @@ import t from 'tap'
 import { createHash, createPublicKey, randomBytes, verify } from 'node:crypto'
 import { ED25519_TORSION_SUBGROUP, ed25519 } from '@noble/curves/ed25519.js'
 import { createSignatureCheck, createSigner, generateSeed, isPublicKey, keyFor, verifyOne } from '../../lib/crypto/ed25519.js'
+import { fastestKeys } from '../../lib/crypto/native.js'
 import { toHex } from '../../lib/protocol/hex.js'
 import { hex, published, seedOf } from '../protocol/vectors.js'
 import { crafted } from './crafted.js'
@@ -89,4 +90,44 @@ t.test('ED-5 a bounded number of keys is remembered, refused ones too, and forge
     t.notOk(check(refused, message, second.sign(message)))
   }
   t.equal(loaded.length, 3, 'three keys in turn are loaded once')
+})
+
+const L = ed25519.Point.Fn.ORDER
+const little = (n: bigint): Uint8Array => hex(n.toString(16).padStart(64, '0')).reverse()
+
+/** Signatures under keys and nonces that carry torsion points or not; about one in eight of the torn ones satisfies the plain equation. */
+function torn (nonce: bigint): { author: Uint8Array, message: Uint8Array, signature: Uint8Array } {
+  const { Point } = ed25519
+  const { scalar, pointBytes } = ed25519.utils.getExtendedPublicKey(seedOf(Number(nonce % 5n) + 1))
+  const points = ED25519_TORSION_SUBGROUP.map((text) => Point.fromHex(text))
+  const author = Point.fromBytes(pointBytes).add(points[Number(nonce % 8n)]).toBytes()
+  const r = Point.BASE.multiply(nonce).add(points[Number(nonce / 8n % 8n)]).toBytes()
+  const message = randomBytes(32)
+  const digest = createHash('sha512').update(r).update(author).update(message).digest()
+  const k = BigInt('0x' + Buffer.from(digest).reverse().toString('hex')) % L
+  return { author, message, signature: new Uint8Array(Buffer.concat([r, little((nonce + k * scalar) % L)])) }
+}
+
+t.test('ED-14 libsodium, when it is installed, answers as the platform does, on honest, crafted and torn signatures', async (t) => {
+  const native = createSignatureCheck(64, fastestKeys())
+  t.not(fastestKeys(), keyFor, 'it is installed here')
+  for (const { name, author, message, signature, valid } of crafted) t.equal(native(author, message, signature), valid, name)
+  let taken = 0
+  for (let nonce = 1n; nonce <= 400n; nonce++) {
+    const { author, message, signature } = torn(nonce)
+    const plain = verifyOne(author, message, signature)
+    taken += Number(plain)
+    t.equal(native(author, message, signature), plain, `nonce ${nonce}`)
+  }
+  t.ok(taken > 20 && taken < 380, 'some verify, some do not')
+})
+
+t.test('ED-15 a native verifier that is missing or parts from the rule is not used', async (t) => {
+  const cofactored = { crypto_sign_verify_detached: (signature: Uint8Array, message: Uint8Array, author: Uint8Array) => ed25519.verify(signature, message, author) }
+  t.equal(fastestKeys(() => { throw new Error('no such package') }), keyFor)
+  t.equal(fastestKeys(() => ({})), keyFor)
+  t.equal(fastestKeys(() => cofactored), keyFor, 'a verifier with the cofactor')
+  t.equal(fastestKeys(() => ({ crypto_sign_verify_detached: () => true })), keyFor)
+  const strict = { crypto_sign_verify_detached: (signature: Uint8Array, message: Uint8Array, author: Uint8Array) => verifyOne(author, message, signature) }
+  t.not(fastestKeys(() => strict), keyFor)
 })

@@ -2,7 +2,7 @@ import t from 'tap'
 import websocket from '@fastify/websocket'
 import { once } from 'node:events'
 import { join } from 'node:path'
-import type { WebSocket } from 'ws'
+import { WebSocket } from 'ws'
 import nodalmerge, { type NodalmergeOptions, memoryBlobs, memoryNodes } from '../../lib/index.js'
 import { faultyNodeStore } from '../../lib/testing/faulty-node-store.js'
 import { UNMETERED, backend, host, listen, packOf, peer, set } from './host.js'
@@ -349,4 +349,26 @@ t.test('FP-22 frames that arrive with the upgrade itself are not lost', async (t
   let answer = ''
   while (!answer.includes('"welcome"')) answer += String((await once(socket, 'data'))[0])
   t.match(answer, /101 Switching Protocols/)
+})
+
+t.test('FP-71 messages of every length arrive whole at every socket, compressed or not', async (t) => {
+  const { app, log } = backend(t)
+  await app.register(websocket, { options: { perMessageDeflate: { threshold: 64 } } })
+  await app.register(nodalmerge, { verifyThreads: 1, limits: UNMETERED })
+  const { url } = await listen(app, log)
+  const key = (n: number): string => String(n).padStart(64, '0')
+  const joined = await Promise.all([false, false, true, false].map(async (perMessageDeflate, n) => {
+    const raw = connectRaw(new WebSocket(`${url}/ws/lengths`, { perMessageDeflate }))
+    await raw.hello({ pubkey: key(n) })
+    t.equal(raw.socket.extensions, perMessageDeflate ? 'permessage-deflate' : '')
+    return raw
+  }))
+  const [writer, ...readers] = joined
+  const frame = (data: string) => ({ type: 'presence', from: key(0), data })
+  const empty = JSON.stringify(frame('')).length
+  for (const length of [125, 126, 127, 65_535, 65_536, 65_537]) {
+    const data = 'x'.repeat(length - empty)
+    writer.send({ type: 'presence', data })
+    for (const reader of readers) t.same(await reader.next('presence'), frame(data), `${length} bytes`)
+  }
 })

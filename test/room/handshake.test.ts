@@ -1,4 +1,5 @@
 import t from 'tap'
+import { limitsSchema } from '../../lib/room/limits.js'
 import { createSigner } from '../../lib/crypto/ed25519.js'
 import { toHex } from '../../lib/protocol/hex.js'
 import { mintToken } from '../../lib/protocol/token.js'
@@ -304,6 +305,15 @@ t.test('HS-17 extensions: literal missing lists what the client should send', as
   const welcome = client.frames[0]
   t.same(welcome.ext, ['literal-missing', 'ack'])
   t.same(welcome.missing, [toHex(node.subarray(0, 32))])
+  t.notOk('rate' in welcome)
+})
+
+t.test('HS-23 extensions: rate tells how many new nodes and bytes a second are taken', async (t) => {
+  const { server, join } = createTestServer(t, { limits: limitsSchema.parse({ nodesPerSecond: 7, bytesPerSecond: 0 }) })
+  await server.store.open()
+  const client = await join('plans', peer(1), { client: { name: 'x', version: '1', ext: ['rate'] } })
+  t.same(client.frames[0].ext, ['rate'])
+  t.same(client.frames[0].rate, { nodes: 7, bytes: 0 })
 })
 
 t.test('HS-18 a room that cannot be loaded in time, or at all, closes with 1013 and is asked for again', async (t) => {

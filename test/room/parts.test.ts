@@ -2,6 +2,13 @@ import t from 'tap'
 import { createBucket } from '../../lib/room/bucket.js'
 import { systemClock } from '../../lib/clock.js'
 import { type Ledger, createCommitter } from '../../lib/room/commit.js'
+import { packFrames } from '../../lib/room/frame.js'
+import { createSharedFrames } from '../../lib/room/shared-frames.js'
+import { createDag } from '../../lib/dag/dag.js'
+import { nobleBlake3 } from '../../lib/protocol/blake3.js'
+import { scanNode } from '../../lib/protocol/node.js'
+import { cursor } from '../../lib/protocol/postcard.js'
+import { sampleNodes } from '../../lib/testing/sample-nodes.js'
 import { createLane } from '../../lib/room/lane.js'
 import { limitsSchema } from '../../lib/room/limits.js'
 import { createOutbox, type Socket } from '../../lib/room/outbox.js'
@@ -321,4 +328,31 @@ t.test('LM-5 the system clock runs timers once and lets them be cancelled', asyn
   await new Promise<void>((resolve) => systemClock.after(5, resolve))
   clearInterval(keep)
   t.same(order, [])
+})
+
+t.test('RL-15 who joins at about the same time shares full frames; nothing else differs, and they are let go of', async (t) => {
+  const dag = createDag(nobleBlake3)
+  for (const node of sampleNodes(0, 60, 40)) dag.append(scanNode(cursor(node)))
+  const frames = (runs: Array<[number, number]>, shared?: ReturnType<typeof createSharedFrames>, root: Uint8Array | null = null) =>
+    [...packFrames(dag, runs, 'server', 2_000, root, shared)]
+  const shared = createSharedFrames()
+  const first = frames([[0, 60]], shared)
+  const second = frames([[0, 60]], shared)
+  t.same(first, frames([[0, 60]]), 'with a cache the frames are what they are without')
+  t.same(second, first)
+  t.ok(first.length > 5)
+  t.equal(second.filter((frame, i) => frame === first[i]).length, first.length - 1, 'all but the last, which is not full')
+  for (const runs of [[[0, 31]], [[3, 60]], [[0, 20], [25, 60]], [[0, 4], [5, 9], [9, 60]]] as Array<Array<[number, number]>>) {
+    t.same(frames(runs, shared, dag.root()), frames(runs, undefined, dag.root()), JSON.stringify(runs))
+  }
+  const later = createSharedFrames()
+  const [kept] = frames([[0, 60]], later)
+  later.sweep()
+  t.equal(frames([[0, 60]], later)[0], kept, 'used since')
+  later.sweep()
+  later.sweep()
+  t.not(frames([[0, 60]], later)[0], kept, 'nobody asked')
+  for (let i = 0; i < 17; i++) shared.put(1_000 + i, { to: 2_000, bytes: new Uint8Array(1) })
+  t.equal(shared.get(1_000), undefined, 'sixteen are kept')
+  t.ok(shared.get(1_001))
 })

@@ -6,7 +6,7 @@ import { type NodeView, encodeNode, encodeTransaction, idOf, readNode, readOps, 
 import { cursor, utf8Encode } from '../../lib/protocol/postcard.js'
 import { scanPack } from '../../lib/protocol/pack.js'
 import { fromBase64 } from '../../lib/protocol/base64.js'
-import { createDocument, isEncrypted } from '../../lib/state/document.js'
+import { type AppliedNode, createDocument, isEncrypted } from '../../lib/state/document.js'
 import { EXCLUDED, canonicalHash } from '../../lib/state/resolve.js'
 import { replay } from '../../lib/state/replay.js'
 import { createSnapshot, isCompatible, isPureSnapshot, isSnapshot, readSnapshot, verifySnapshot } from '../../lib/state/snapshot.js'
@@ -267,16 +267,18 @@ t.test('ST-9 a snapshot fits a timeline when it names none or exactly that one',
 
 t.test('ST-10 an echo or an acknowledgement confirms', async (t) => {
   const told: unknown[] = []
-  const views = createViews({ onConflict: (conflict) => told.push(conflict) })
-  const shown = () => [views.speculative, views.canonical].map((view) => textsOf(view.map.entries()))
+  const confirmed: AppliedNode[] = []
+  const views = createViews({ onConflict: (conflict) => told.push(conflict), confirmed: () => confirmed })
+  const receive = (node: AppliedNode) => { confirmed.push(node); views.remote(node) }
+  const shown = () => [views.document, views.canonical].map((view) => textsOf(view.map.entries()))
   const mine = written(1, 1, 1, set('k', 'mine'))
   views.local(mine)
   t.same([...shown(), views.unconfirmed], [{ k: 'mine' }, {}, 1])
-  views.remote(written(2, 2, 1, set('k', 'theirs')))
+  receive(written(2, 2, 1, set('k', 'theirs')))
   t.same(shown(), [{ k: 'theirs' }, { k: 'theirs' }])
   views.local(written(3, 1, 2, set('k', 'mine again')))
   t.same([...shown(), views.unconfirmed], [{ k: 'mine again' }, { k: 'theirs' }, 2])
-  views.remote(mine)
+  receive(mine)
   t.same([views.unconfirmed, views.confirm(mine.id), views.confirm(bytes(3)), views.unconfirmed], [1, false, true, 0])
   t.same(shown(), [{ k: 'mine again' }, { k: 'mine again' }])
   t.equal(told.length, 2, 'each conflict once')

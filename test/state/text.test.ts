@@ -1,28 +1,19 @@
 import t from 'tap'
 import assert from 'node:assert/strict'
 import fc from 'fast-check'
-import type { Anchor, OpId, TextOp } from '../../lib/protocol/op.js'
+import type { Anchor, TextOp } from '../../lib/protocol/op.js'
 import { authorBytes, compareAuthors, createAuthors, internAuthor } from '../../lib/state/authors.js'
 import { createText, type Splice } from '../../lib/state/text.js'
 import { lastLamport } from '../../lib/state/text-ids.js'
-import { catchUp, createTextOrder, lateFrom, replayTail, rewind, takeIn, type TextOrder } from '../../lib/state/text-order.js'
+import { behindFrom, catchUp, createTextOrder, replayTail, rewind, takeIn, type TextOrder } from '../../lib/state/text-order.js'
 import { createTextState } from '../../lib/state/text-state.js'
 import { growth } from '../protocol/growth.js'
 import { published } from '../protocol/vectors.js'
+import { LAMPORTS, after, anyNodes as arbitraryNodes, anyTextOp, end, gone, offset, one, opId, range, removal, start } from './arbitrary.js'
 import { checkSequence } from './check-sequence.js'
 import { bytes, shuffled } from './nodes.js'
 import { NaiveText, type Written } from './oracle.js'
 import { editsToOps, loadConcurrent, loadSequential, standInId } from './traces.js'
-
-const start: Anchor = { at: 'start' }
-const end: Anchor = { at: 'end' }
-const offset = (n: number): Anchor => ({ at: 'offset', offset: n })
-const opId = (lamport: number, author: number): OpId => ({ lamport, author: bytes(author) })
-const after = (lamport: number, author: number): Anchor => ({ at: 'after', id: opId(lamport, author) })
-const range = (anchor: Anchor, text: string): TextOp => ({ type: 'text-insert-range', key: 't', anchor, text })
-const removal = (anchor: Anchor, count: number): TextOp => ({ type: 'text-delete-range', key: 't', anchor, count })
-const one = (char: string, id: OpId | null): TextOp => ({ type: 'text-insert', key: 't', after: id, char })
-const gone = (id: OpId): TextOp => ({ type: 'text-delete', key: 't', target: id })
 
 let made = 0
 const node = (lamport: number, author: number, ...ops: TextOp[]): Written => ({ id: standInId(++made), author: bytes(author), lamport, ops })
@@ -33,19 +24,7 @@ function textOf (...nodes: Written[]) {
   return text
 }
 
-/** The operations of hostile and honest writers alike: ids that may not exist, lamports that repeat, characters outside the BMP. */
-const LAMPORTS = 12
-const anyId = fc.tuple(fc.integer({ min: 0, max: LAMPORTS + 3 }), fc.integer({ min: 1, max: 3 })).map(([lamport, author]) => opId(lamport, author))
-const anyAnchor = fc.oneof({ weight: 1, arbitrary: fc.constantFrom(start, end) }, { weight: 1, arbitrary: fc.integer({ min: 0, max: 9 }).map(offset) },
-  { weight: 4, arbitrary: anyId.map((id): Anchor => ({ at: 'after', id })) })
-const char = fc.constantFrom('a', 'b', 'c', 'd', '\u{1f600}', 'é')
-const anyOp: fc.Arbitrary<TextOp> = fc.oneof(
-  { weight: 2, arbitrary: fc.tuple(char, fc.option(anyId)).map(([c, id]) => one(c, id)) },
-  { weight: 2, arbitrary: anyId.map(gone) },
-  { weight: 4, arbitrary: fc.tuple(anyAnchor, fc.string({ unit: char, maxLength: 5 })).map(([anchor, text]) => range(anchor, text)) },
-  { weight: 2, arbitrary: fc.tuple(anyAnchor, fc.integer({ min: 0, max: 5 })).map(([anchor, count]) => removal(anchor, count)) })
-const anyNodes = (length: number) => fc.array(fc.tuple(fc.integer({ min: 1, max: LAMPORTS }), fc.integer({ min: 1, max: 3 }), fc.array(anyOp, { minLength: 1, maxLength: 2 })), { minLength: 1, maxLength: length, size: 'max' })
-  .map((list) => list.map(([lamport, author, ops], i): Written => ({ id: standInId(i * 7919 % 1009), author: bytes(author), lamport, ops })))
+const anyNodes = (length: number) => arbitraryNodes(anyTextOp, length)
 
 t.test('TX-1 the published scenarios hold', async (t) => {
   const results = published.reference.text_scenarios.map((scenario: { result: string }) => scenario.result)
@@ -282,7 +261,7 @@ t.test('TX-10 a large text comes apart and together again', async (t) => {
   }
   const first = node(1, 9, range(start, 'first'))
   takeIn(order, first, first.ops)
-  catchUp(order, lateFrom(order))
+  catchUp(order, behindFrom(order))
   const inOrder = insides()
   for (const written of [first, ...nodes]) takeIn(inOrder, written, written.ops)
   t.ok(checkSequence(sequence) === checkSequence(inOrder.state.sequence))

@@ -1,0 +1,100 @@
+import type { Clock } from '../clock.js'
+import { cut } from '../dag/cut.js'
+import { NONE, type Ranges } from '../dag/ranges.js'
+import { equalBytes } from '../protocol/bytes.js'
+import { fromHex, fromHexList } from '../protocol/hex.js'
+import { type NodeView, ID_LENGTH, idOf } from '../protocol/node.js'
+import { breathe } from './breath.js'
+import { keyAt } from '../protocol/id-key.js'
+import type { Replica } from './replica.js'
+
+/** What a `welcome` says of the server's nodes; an embedded host of the original project says neither root nor frontier. */
+export interface Announced {
+  root?: string | undefined
+  frontier?: readonly unknown[] | undefined
+  missing?: readonly unknown[] | undefined
+}
+
+/**
+ * What the server of this session holds, as far as it matters for what it has to be sent (spec/client.md §11.2). Announced heads that
+ * are held here tell it exactly; unknown ones are on their way, and with them everything is told. Nodes that come prove the rest.
+ */
+export interface Baseline {
+  /** Everything announced has arrived. */
+  readonly caughtUp: boolean
+  /** A session begins. `literal`: `missing` lists what the server lacks, and an empty list means that it lacks nothing. */
+  begin (announced: Announced, literal: boolean): void
+  /** The server holds this node. */
+  seen (node: NodeView): void
+  /** A pack was worked off. */
+  look (): void
+  end (): void
+}
+
+/** A catch-up that stands still for so long, in milliseconds, is not waited for: what was proven until then has to do. */
+const QUIET_MS = 2000
+
+interface Session { heads: Uint8Array[], proven: Map<string, Uint8Array> | null, cancel: () => void }
+
+/** `ready` is told once a session which confirmed nodes the server lacks: too many when it did not say enough, never too few. */
+export function createBaseline (replica: Replica, clock: Clock, ready: (lost: Ranges) => void): Baseline {
+  const { dag } = replica
+  let session: Session | null = null
+
+  function begin (announced: Announced, literal: boolean): void {
+    const root = fromHex(announced.root, ID_LENGTH)
+    const heads = fromHexList(announced.frontier)
+    const own: Session = { heads, proven: new Map(heads.map((head) => [keyAt(head), head])), cancel: () => {} }
+    session = own
+    const nothing = dag.size === 0 || (root !== null && equalBytes(root, dag.root())) || (literal && fromHexList(announced.missing).length === 0)
+    if (nothing) finish(own, NONE)
+    else if (root !== null && held(own)) compute(own)
+    else wait(own)
+  }
+
+  const held = (own: Session): boolean => own.heads.every((head) => replica.has(head))
+
+  function wait (own: Session): void {
+    own.cancel()
+    own.cancel = clock.after(QUIET_MS, () => { compute(own) })
+  }
+
+  function finish (own: Session, lost: Ranges): void {
+    own.cancel()
+    own.proven = null
+    ready(lost)
+  }
+
+  async function compute (own: Session): Promise<void> {
+    const heads = [...own.proven?.values() ?? []]
+    own.proven = null
+    own.cancel()
+    const job = cut(dag, dag.size, heads)
+    let step = job.next()
+    while (step.done !== true) {
+      await breathe()
+      step = job.next()
+    }
+    if (session === own) finish(own, step.value)
+  }
+
+  return {
+    get caughtUp () { return session !== null && held(session) },
+    begin,
+    seen (node) {
+      const proven = session?.proven
+      if (!proven) return
+      for (let i = 0; i < node.parentCount; i++) proven.delete(keyAt(node.bytes, node.parents + ID_LENGTH * i))
+      proven.set(keyAt(node.bytes, node.start), idOf(node).slice())
+    },
+    look () {
+      if (!session?.proven) return
+      if (session.heads.length > 0 && held(session)) compute(session)
+      else wait(session)
+    },
+    end () {
+      session?.cancel()
+      session = null
+    }
+  }
+}
