@@ -40,7 +40,7 @@ function onDevice ({ storage, unsaved }: Status): Step {
 }
 
 function onServer (status: Status, wanted: boolean): Step {
-  const waiting = status.unsent + status.unacknowledged
+  const waiting = status.unacknowledged
   const changes = waiting === 0 ? 'nothing new to send' : `${waiting.toLocaleString('en')} ${waiting === 1 ? 'change waits' : 'changes wait'}`
   if (status.connection === 'denied') return { stage: 'failed', text: `The server said no: ${status.reason ?? 'no reason given'}`, short: 'Refused' }
   if (!wanted || status.connection === 'offline') return { stage: 'waiting', text: `Offline: ${changes}`, short: waiting === 0 ? 'Offline' : `${waiting} to send` }
@@ -50,11 +50,11 @@ function onServer (status: Status, wanted: boolean): Step {
   return { stage: 'done', text: 'Durable on the server', short: 'On server' }
 }
 
-function withPeople ({ connection, synced, unsent, unacknowledged }: Status, others: number): Step {
+function withPeople ({ connection, synced, unacknowledged }: Status, others: number): Step {
   const people = others === 1 ? '1 person' : `${others} people`
   if (connection !== 'open') return { stage: 'waiting', text: 'Others see it once you are back', short: 'Later' }
   if (others === 0) return { stage: 'waiting', text: 'Nobody else is here', short: 'Only you' }
-  if (!synced || unsent + unacknowledged > 0) return { stage: 'busy', text: `Relaying to ${people}`, short: people }
+  if (!synced || unacknowledged > 0) return { stage: 'busy', text: `Relaying to ${people}`, short: people }
   return { stage: 'done', text: `Relayed to ${people}`, short: people }
 }
 
