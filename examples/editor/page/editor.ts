@@ -1,7 +1,7 @@
 import { defaultKeymap } from '@codemirror/commands'
 import { insertNewlineContinueMarkup, markdownLanguage } from '@codemirror/lang-markdown'
 import { HighlightStyle, syntaxHighlighting } from '@codemirror/language'
-import { EditorState } from '@codemirror/state'
+import { Compartment, EditorState, type Extension } from '@codemirror/state'
 import { EditorView, drawSelection, keymap, placeholder } from '@codemirror/view'
 import { tags } from '@lezer/highlight'
 import type { Doc } from 'nodalmerge/client'
@@ -24,10 +24,17 @@ const markup = HighlightStyle.define([
   { tag: [tags.processingInstruction, tags.contentSeparator], class: 'md-mark' }
 ])
 
-/** The note's text as an editor. All that syncs is the one line with `nodalmergeText`. */
+const markdown: Extension = [markdownLanguage, syntaxHighlighting(markup), quietMarks]
+
+/**
+ * The note's text as an editor. All that syncs is the one line with `nodalmergeText`. A note that is new on this device arrives in
+ * many parts; parsing it as Markdown waits until it is here, or until somebody writes.
+ */
 export function openEditor (doc: Doc, { name, color }: Profile): EditorView {
   const text = doc.text('body')
-  return new EditorView({
+  const language = new Compartment()
+  const showMarkdown = (): void => { if (language.get(view.state) !== markdown) view.dispatch({ effects: language.reconfigure(markdown) }) }
+  const view = new EditorView({
     parent: byId('text'),
     doc: text.toString(),
     extensions: [
@@ -38,12 +45,13 @@ export function openEditor (doc: Doc, { name, color }: Profile): EditorView {
       EditorView.contentAttributes.of({ 'aria-label': 'Text of the note', spellcheck: 'true', autocapitalize: 'sentences' }),
       drawSelection(),
       placeholder('Write here. Drop, paste or pick a picture.'),
-      markdownLanguage,
-      syntaxHighlighting(markup),
-      quietMarks,
+      language.of(text.length > 0 ? markdown : []),
       pictures(doc),
       pictureInput(doc),
       keymap.of([{ key: 'Enter', run: insertNewlineContinueMarkup }, ...defaultKeymap])
     ]
   })
+  view.contentDOM.addEventListener('focus', showMarkdown, { once: true })
+  doc.whenSynced().then(showMarkdown, () => {})
+  return view
 }
