@@ -7,7 +7,7 @@ import { type Run, idsOf } from './entry.js'
  * while older steps of an undo manager and anchors still name the old.
  */
 export interface Aliases {
-  /** The characters of `from` live on as those from `to` on. */
+  /** The characters of `from` live on as those from `to` on; not those that do already under other ids. */
   addRun (key: string, from: Run, to: OpId): void
   /** The latest ids of a run's characters, in the same order. */
   ids (key: string, run: Run): OpId[]
@@ -33,12 +33,22 @@ export function createAliases (): Aliases {
     return next !== undefined && next.lamport < run.lamport + run.length ? next : undefined
   }
 
+  function add (name: string, alias: Alias): void {
+    const own = runs.get(name)
+    if (own === undefined) runs.set(name, [alias])
+    else own.splice(above(own, alias.lamport), 0, alias)
+  }
+
   return {
-    addRun (key, { author: by, lamport, length }, to) {
-      const name = author(key, { author: by, lamport })
-      let own = runs.get(name)
-      if (own === undefined) runs.set(name, own = [])
-      own.splice(above(own, lamport), 0, { lamport, length, to })
+    addRun (key, from, to) {
+      const end = from.lamport + from.length
+      for (let lamport = from.lamport; lamport < end;) {
+        const rest = { ...from, lamport, length: end - lamport }
+        const known = covering(key, rest)
+        const stop = Math.min(end, known?.lamport ?? end)
+        if (lamport < stop) add(author(key, from), { lamport, length: stop - lamport, to: { ...to, lamport: to.lamport + lamport - from.lamport } })
+        lamport = known === undefined ? end : known.lamport + known.length
+      }
     },
     ids (key, run) {
       const out: OpId[] = []

@@ -1,5 +1,4 @@
 import { type Clock, systemClock } from '../clock.js'
-import { type Blake3, loadBlake3 } from '../protocol/blake3.js'
 import { toHex } from '../protocol/hex.js'
 import type { UnknownMessage } from '../protocol/message.js'
 import type { ServerMessage } from '../protocol/server-message.js'
@@ -8,6 +7,7 @@ import { type BlobDriver, createBlobs } from './blobs.js'
 import { type DocFeed, createDocFeed } from './doc-event.js'
 import { type Ed25519, loadEd25519 } from './ed25519.js'
 import { type Handles, createHandles } from './handles.js'
+import { type ClientHash, createHash } from './hash.js'
 import { type Link, createLink } from './link.js'
 import type { DocOptions } from './options.js'
 import { createPace } from './pace.js'
@@ -36,7 +36,7 @@ export interface Assembly {
   close (): Promise<void>
 }
 
-interface Ground { storage: Kept, ed25519: Ed25519, blake3: Blake3, open: OpenSocket, seeds: { identity: Uint8Array, writer: Uint8Array } }
+interface Ground { storage: Kept, ed25519: Ed25519, blake3: ClientHash, open: OpenSocket, seeds: { identity: Uint8Array, writer: Uint8Array } }
 
 /** A room's storage, and what the status says of it. */
 interface Kept { room: RoomStorage, state: 'ok' | 'failed' | 'memory' }
@@ -54,7 +54,8 @@ export async function assemble (options: DocOptions): Promise<Assembly> {
 
 /** Storage that cannot be opened is reported and replaced by memory: an editor that cannot save is better than none. */
 async function prepare (options: DocOptions, feed: DocFeed): Promise<Ground> {
-  const [ed25519, blake3, open] = await Promise.all([loadEd25519(), loadBlake3(), loadSocket(options.webSocket)])
+  const blake3 = createHash()
+  const [ed25519, open] = await Promise.all([loadEd25519(), loadSocket(options.webSocket)])
   const { storage, room, identity } = options
   if (storage !== undefined) {
     try {
@@ -160,7 +161,8 @@ async function build (options: DocOptions, ground: Ground, feed: DocFeed): Promi
     }),
     sync.onCounts(status.refresh),
     sync.onProblem(fault),
-    sync.onRejection((rejection) => { feed.tell('rejection', rejection) }),
+    // Told when everybody has heard of the change it made, so that what a listener writes then stands where it should.
+    sync.onRejection((rejection) => { queueMicrotask(() => { feed.tell('rejection', rejection) }) }),
     sync.onStorage((error) => {
       storage.state = error !== null ? 'failed' : options.storage === undefined ? 'memory' : 'ok'
       if (error !== null) fault(error)

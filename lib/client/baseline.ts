@@ -4,9 +4,9 @@ import { NONE, type Ranges } from '../dag/ranges.js'
 import { equalBytes } from '../protocol/bytes.js'
 import { fromHex, fromHexList } from '../protocol/hex.js'
 import { type NodeView, ID_LENGTH, idOf } from '../protocol/node.js'
-import { breathe } from './breath.js'
 import { keyAt } from '../protocol/id-key.js'
 import type { Replica } from './replica.js'
+import { drive } from './slice.js'
 
 /** What a `welcome` says of the server's nodes; an embedded host of the original project says neither root nor frontier. */
 export interface Announced {
@@ -34,7 +34,8 @@ export interface Baseline {
 /** A catch-up that stands still for so long, in milliseconds, is not waited for: what was proven until then has to do. */
 const QUIET_MS = 2000
 
-interface Session { heads: Uint8Array[], proven: Map<string, Uint8Array> | null, cancel: () => void }
+/** `settled`: what the server lacks is known, or being looked up. */
+interface Session { heads: Uint8Array[], proven: Map<string, Uint8Array>, settled: boolean, cancel: () => void }
 
 /** `ready` is told once a session which confirmed nodes the server lacks: too many when it did not say enough, never too few. */
 export function createBaseline (replica: Replica, clock: Clock, ready: (lost: Ranges) => void): Baseline {
@@ -44,7 +45,7 @@ export function createBaseline (replica: Replica, clock: Clock, ready: (lost: Ra
   function begin (announced: Announced, literal: boolean): void {
     const root = fromHex(announced.root, ID_LENGTH)
     const heads = fromHexList(announced.frontier)
-    const own: Session = { heads, proven: new Map(heads.map((head) => [keyAt(head), head])), cancel: () => {} }
+    const own: Session = { heads, proven: new Map(heads.map((head) => [keyAt(head), head])), settled: false, cancel: () => {} }
     session = own
     const nothing = dag.size === 0 || (root !== null && equalBytes(root, dag.root())) || (literal && fromHexList(announced.missing).length === 0)
     if (nothing) finish(own, NONE)
@@ -61,34 +62,28 @@ export function createBaseline (replica: Replica, clock: Clock, ready: (lost: Ra
 
   function finish (own: Session, lost: Ranges): void {
     own.cancel()
-    own.proven = null
+    own.settled = true
     ready(lost)
   }
 
   async function compute (own: Session): Promise<void> {
-    const heads = [...own.proven?.values() ?? []]
-    own.proven = null
+    own.settled = true
     own.cancel()
-    const job = cut(dag, dag.size, heads)
-    let step = job.next()
-    while (step.done !== true) {
-      await breathe()
-      step = job.next()
-    }
-    if (session === own) finish(own, step.value)
+    const lost = await drive(cut(dag, dag.size, [...own.proven.values()]))
+    if (session === own) finish(own, lost)
   }
 
   return {
     get caughtUp () { return session !== null && held(session) },
     begin,
     seen (node) {
-      const proven = session?.proven
-      if (!proven) return
+      if (session === null || session.settled) return
+      const { proven } = session
       for (let i = 0; i < node.parentCount; i++) proven.delete(keyAt(node.bytes, node.parents + ID_LENGTH * i))
       proven.set(keyAt(node.bytes, node.start), idOf(node).slice())
     },
     look () {
-      if (!session?.proven) return
+      if (session === null || session.settled) return
       if (session.heads.length > 0 && held(session)) compute(session)
       else wait(session)
     },

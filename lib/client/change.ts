@@ -30,7 +30,7 @@ export function eventOf (change: Change, map: LwwMap, { source, origin }: Cause)
     if (content === null) maps.push(mapChange(path, { value, blob }, { value: held.old, blob: held.blob }))
     else entry(lists, content.list).updated.push(content.item)
   }
-  const texts = [...change.texts].flatMap(([key, splices]) => splices.length === 0 ? [] : { key, splices })
+  const texts = [...change.texts].map(([key, splices]) => ({ key, splices }))
   if (maps.length + texts.length + lists.size === 0) return null
   return { source, ...(origin === undefined ? {} : { origin }), maps, texts, lists: [...lists.values()] }
 }

@@ -50,7 +50,10 @@ export interface Core {
    * typing becomes nodes first. Returns how to stop.
    */
   beforeApply (run: () => void): () => void
-  /** Calls `listen` after every applied batch with what it changed; for an own write before `write` returns. Returns how to stop. */
+  /**
+   * Calls `listen` after every applied batch with what it changed, for an own write before `write` returns. Nothing may come between
+   * applying and telling, no turn of the event loop either: positions that users give are those they were told. Returns how to stop.
+   */
   onChange (listen: (change: Change, source: ChangeSource) => void): () => void
   /** Calls `listen` for every refused node. Returns how to stop. */
   onRejection (listen: (rejection: Rejection) => void): () => void

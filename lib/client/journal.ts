@@ -17,8 +17,6 @@ export interface Journal {
   touch (): void
   /** Everything in the dag lies in storage already. */
   loaded (): void
-  /** The last write failed; the replica goes on in memory and storage is tried again every few seconds. */
-  readonly failed: boolean
   /** Resolves when everything is signed and in storage, or storage has failed. */
   idle (): Promise<void>
   close (): void
@@ -33,7 +31,7 @@ export interface JournalParts {
   ready: (nodes: readonly PendingNode[]) => void
   /** Something reached storage. */
   saved: () => void
-  /** Storage has failed, or works again (null). */
+  /** Storage has failed and is tried again every few seconds, or works again (null). */
   failing: (error: unknown) => void
 }
 
@@ -88,8 +86,8 @@ export function createJournal (parts: JournalParts): Journal {
       dropped = [...gone, ...dropped]
       return fail('signing', error)
     }
-    next.nodes.push(...fresh)
-    next.dropped.push(...gone)
+    for (const node of fresh) next.nodes.push(node)
+    for (const id of gone) next.dropped.push(id)
     if (broken === null) await store()
     for (const node of fresh) node.ready = true
     parts.ready(fresh.filter((node) => !node.gone))
@@ -135,12 +133,11 @@ export function createJournal (parts: JournalParts): Journal {
       start()
     },
     drop (ids) {
-      dropped.push(...ids)
+      for (const id of ids) dropped.push(id)
       start()
     },
     touch: start,
     loaded () { kept = replica.dag.size },
-    get failed () { return failed },
     idle: async () => { await running },
     close () { cancelRetry() }
   }

@@ -1,12 +1,13 @@
 import { createIdTable, findId, insertId } from '../dag/id-table.js'
 import { fromBase64 } from '../protocol/base64.js'
-import { type Blake3, loadBlake3 } from '../protocol/blake3.js'
+import type { Blake3 } from '../protocol/blake3.js'
 import { equalBytes } from '../protocol/bytes.js'
 import { fromHex, toHex } from '../protocol/hex.js'
 import { type NodeView, authorOf, bytesOf, idOf, parentOf, signatureOf, transactionOf } from '../protocol/node.js'
 import { scanPack } from '../protocol/pack.js'
 import { breathe } from './breath.js'
 import { loadEd25519 } from './ed25519.js'
+import { createHash } from './hash.js'
 import { type LegacyDatabase, openLegacy } from './legacy-database.js'
 import type { LegacyRoom } from './storage-import.js'
 
@@ -20,7 +21,8 @@ const AT_ONCE = 500
 export async function readLegacy (room: string): Promise<LegacyRoom | null> {
   const database = await openLegacy()
   if (database === null) return null
-  const blake3 = await loadBlake3()
+  const blake3 = createHash()
+  await blake3.ready
   const nodes = await genuine(readPack(await database.get('nodes', room)), blake3)
   return {
     nodes: nodes.map((node) => bytesOf(node)),

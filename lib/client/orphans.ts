@@ -4,7 +4,7 @@ import { idOfKey, keyAt } from '../protocol/id-key.js'
 /** Verified nodes that wait for a parent (spec/client.md §11.2, C2). Bounded by number and bytes; the oldest goes first. */
 export interface Orphans {
   readonly size: number
-  /** Keeps a node, in a copy of its own, that waits for `parent`; the same node is kept once. */
+  /** Keeps a node that waits for `parent`; the same node is kept once. */
   add (node: NodeView, parent: Uint8Array): void
   /** Takes out everything that waits for this node. */
   release (key: string): NodeView[]
@@ -14,7 +14,7 @@ export interface Orphans {
   wanted (most: number): Uint8Array[]
 }
 
-interface Held { node: NodeView, parent: string }
+interface Held { node: NodeView, parent: string, siblings: Set<string> }
 
 const MOST_NODES = 1000
 const MOST_BYTES = 4 * 1024 * 1024
@@ -25,37 +25,38 @@ export function createOrphans (copy: (node: NodeView) => NodeView, most = { node
   const waiting = new Map<string, Set<string>>()
   let bytes = 0
 
-  function take (key: string): NodeView | null {
+  function take (key: string): NodeView[] {
     const entry = held.get(key)
-    if (entry === undefined) return null
+    if (entry === undefined) return []
     held.delete(key)
     bytes -= entry.node.end - entry.node.start
-    const siblings = waiting.get(entry.parent)
-    siblings?.delete(key)
-    if (siblings?.size === 0) waiting.delete(entry.parent)
-    return entry.node
+    entry.siblings.delete(key)
+    if (entry.siblings.size === 0) waiting.delete(entry.parent)
+    return [entry.node]
   }
 
   return {
     get size () { return held.size },
     add (node, parent) {
       const key = keyAt(idOf(node))
+      const name = keyAt(parent)
       take(key)
-      const entry = { node: copy(node), parent: keyAt(parent) }
-      held.set(key, entry)
-      waiting.set(entry.parent, (waiting.get(entry.parent) ?? new Set()).add(key))
+      const siblings = waiting.get(name) ?? new Set()
+      waiting.set(name, siblings.add(key))
+      held.set(key, { node: copy(node), parent: name, siblings })
       bytes += node.end - node.start
       for (const oldest of held.keys()) {
         if (held.size <= most.nodes && bytes <= most.bytes) break
         take(oldest)
       }
     },
-    release: (key) => [...waiting.get(key) ?? []].flatMap((child) => take(child) ?? []),
+    release: (key) => [...waiting.get(key) ?? []].flatMap(take),
     all: () => [...held.values()].map(({ node, parent }) => [node, idOfKey(parent)]),
     wanted (limit) {
       const ids: Uint8Array[] = []
       for (const key of waiting.keys()) {
-        if (!held.has(key) && ids.push(idOfKey(key)) === limit) break
+        if (held.has(key)) continue
+        if (ids.push(idOfKey(key)) === limit) break
       }
       return ids
     }

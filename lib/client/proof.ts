@@ -6,7 +6,7 @@ import type { ClientFrame } from './frame.js'
 import type { PendingNode } from './pending.js'
 import type { Refusal } from './reauthor.js'
 import { retryable } from './receipts.js'
-import type { Upload } from './upload.js'
+import type { Upload, Window } from './upload.js'
 
 /**
  * Finds out what became of nodes at a server that does not acknowledge (spec/client.md §11.2). After what was written out it is asked
@@ -33,7 +33,8 @@ export interface ProofParts {
 }
 
 /** Packs written out before the server is asked. */
-const WINDOW = 4
+export const UNACKNOWLEDGED: Window = { nodes: Infinity, parcels: 4 }
+const ALONE: Window = { nodes: 1, parcels: 1 }
 /** Ids asked for at once: of a chain only its end is. */
 const ASK_IDS = 64
 /** How long an answer may take, in milliseconds. */
@@ -80,24 +81,23 @@ export function createProof (parts: ProofParts): Proof {
     const nodes = unproven()
     const objection = complaint
     complaint = null
-    if (nodes.length === 0) return
     if (objection === null) {
       widen()
       if (rounds >= PATIENCE) parts.resync()
       upload.restart(Math.min(RETRY_MOST_MS, RETRY_MS * 2 ** rounds++))
     } else if (alone > 0 || nodes.length === 1) {
-      parts.refuse(new Map([[nodes[0], refusalOf(objection)]]))
+      parts.refuse(new Map(nodes.map((node) => [node, refusalOf(objection)])))
       proceed()
     } else {
       alone = nodes.length
-      upload.narrow({ nodes: 1, parcels: 1 })
+      upload.narrow(ALONE)
       upload.restart(0)
     }
   }
 
   function widen (): void {
     alone = 0
-    upload.narrow({ nodes: Infinity, parcels: WINDOW })
+    upload.narrow(UNACKNOWLEDGED)
   }
 
   function proceed (): void {
@@ -110,7 +110,6 @@ export function createProof (parts: ProofParts): Proof {
     upload.pump()
   }
 
-  widen()
   return {
     resting: ask,
     progress () { if (upload.parcels.size > 0) proceed() },
@@ -129,7 +128,7 @@ export function createProof (parts: ProofParts): Proof {
     end () {
       settled()
       complaint = null
-      widen()
+      alone = 0
     }
   }
 }

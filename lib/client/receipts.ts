@@ -4,7 +4,7 @@ import { toHex } from '../protocol/hex.js'
 import type { ErrorMessage, PackAck } from '../protocol/server-message.js'
 import type { PendingNode } from './pending.js'
 import type { Refusal } from './reauthor.js'
-import type { Parcel, Upload } from './upload.js'
+import type { Parcel, Upload, Window } from './upload.js'
 
 /** What the answers of a server that acknowledges mean for the nodes that were sent (spec/session-protocol.md §2.2). */
 export interface Receipts {
@@ -30,6 +30,8 @@ export interface ReceiptParts {
   resync: () => void
 }
 
+/** Several packs at once, so that a long way to the server does not slow the upload down; the server stops reading at 256. */
+export const ACKNOWLEDGED: Window = { nodes: Infinity, parcels: 16 }
 /** A pack without an answer for so long, in milliseconds, is sent again; servers delay answers by up to 30 s. */
 const ANSWER_MS = 60_000
 const RETRY_MS = 1000

@@ -34,8 +34,6 @@ export interface Replica {
   confirm (node: PendingNode): void
   /** Takes pending nodes out of the document and the graph; nothing that stays may descend from them. */
   remove (nodes: readonly PendingNode[]): void
-  /** Calls `listen` with every pending node that has become a confirmed one. */
-  onConfirmed (listen: (node: PendingNode) => void): void
 }
 
 export interface ReplicaParts {
@@ -43,6 +41,8 @@ export interface ReplicaParts {
   writer: Writer
   /** Makes the views over the confirmed nodes. */
   views: (confirmed: () => Iterable<AppliedNode>) => Views
+  /** A pending node has become a confirmed one. */
+  confirmed: (node: PendingNode) => void
 }
 
 /** More heads than this are merged by several nodes one after the other: a flood of roots must not make every node large. */
@@ -58,10 +58,10 @@ interface Graph {
   /** Parents of pending nodes that are not held: storage may lose the newest confirmed nodes, never a pending one. */
   readonly expected: Set<string>
   clock: number
-  confirmed: (node: PendingNode) => void
+  readonly confirmed: (node: PendingNode) => void
 }
 
-export function createReplica ({ blake3, writer, views }: ReplicaParts): Replica {
+export function createReplica ({ blake3, writer, views, confirmed }: ReplicaParts): Replica {
   const dag = createDag(blake3)
   const g: Graph = {
     dag,
@@ -71,7 +71,7 @@ export function createReplica ({ blake3, writer, views }: ReplicaParts): Replica
     heads: new Map(),
     expected: new Set(),
     clock: 0,
-    confirmed: () => {}
+    confirmed
   }
   return {
     dag,
@@ -85,8 +85,7 @@ export function createReplica ({ blake3, writer, views }: ReplicaParts): Replica
     missingParent: (node) => missingParent(g, node, has) ?? missingParent(g, node, hasConfirmed),
     attach: (node) => attach(g, node),
     confirm: (node) => confirm(g, node),
-    remove: (nodes) => remove(g, nodes),
-    onConfirmed (listen) { g.confirmed = listen }
+    remove: (nodes) => remove(g, nodes)
   }
 }
 

@@ -51,10 +51,10 @@ export function createText (workspace: Workspace, key: string): TextHandle {
     let from = Math.min(position, size)
     let to = Math.min(from + deleted, size)
     if (typeof inserted !== 'string') throw new TypeError('text is a string')
+    if (from === to && inserted === '') return
     if (from < size && isTrail(slice(from, from + 1).charCodeAt(0))) inserted = slice(--from, from + 1) + inserted
     if (to < size && isTrail(slice(to, to + 1).charCodeAt(0))) inserted += slice(to++, to)
     inserted = inserted.replace(/\p{Cs}/gu, '\ufffd')
-    if (from === to && inserted === '') return
     workspace.transact(() => workspace.type(key, { position: from, deleted: to - from, inserted }), { origin: workspace.origin })
   }
 
@@ -79,8 +79,9 @@ export function createText (workspace: Workspace, key: string): TextHandle {
     },
     anchor (position, side = 'right') {
       if (side !== 'left' && side !== 'right') throw new RangeError("a side is 'left' or 'right'")
+      checkPosition(position)
       workspace.flush()
-      return anchorAt(settled(), checkPosition(position), side)
+      return anchorAt(settled(), position, side)
     },
     resolve (anchor) {
       const position = resolveAnchor(workspace, key, settled(), anchor)

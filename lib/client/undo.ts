@@ -75,9 +75,8 @@ export function createUndo (workspace: Workspace, options: UndoOptions = {}): Un
     const entries = covers(done)
     if (entries.length === 0) return
     redos.length = 0
-    const now = workspace.clock.now()
-    const open = now < openUntil ? undos.at(-1) : undefined
-    openUntil = now + captureTimeout
+    const open = done.since < openUntil ? undos.at(-1) : undefined
+    openUntil = workspace.clock.now() + captureTimeout
     if (open !== undefined) {
       open.entries.push(...entries)
       tell({ kind: 'updated', item: open })
@@ -90,7 +89,7 @@ export function createUndo (workspace: Workspace, options: UndoOptions = {}): Un
   }
 
   function take (from: Step[], to: Step[], kind: 'undone' | 'redone'): boolean {
-    workspace.flush()
+    workspace.conclude()
     openUntil = -Infinity
     for (let step = from.pop(); step !== undefined; step = from.pop()) {
       const { entries, meta } = step
@@ -109,6 +108,8 @@ export function createUndo (workspace: Workspace, options: UndoOptions = {}): Un
     tell({ kind: 'cleared' })
   }
 
+  // What was typed before is no step of this manager.
+  workspace.flush()
   const stop = workspace.onDone(record)
   const manager: UndoManager = {
     get canUndo () { return undos.length > 0 },

@@ -3,6 +3,7 @@ import type { Dag } from '../dag/dag.js'
 import type { Ranges } from '../dag/ranges.js'
 import { toBase64 } from '../protocol/base64.js'
 import { encodePack } from '../protocol/pack.js'
+import { breathe } from './breath.js'
 import type { ClientFrame } from './frame.js'
 import type { Pace } from './pace.js'
 import type { Pending, PendingNode } from './pending.js'
@@ -16,13 +17,16 @@ export interface Parcel {
   readonly lost: number
 }
 
+/** The most nodes in one pack, and the most packs without an answer. */
+export interface Window { nodes: number, parcels: number }
+
 /**
  * Brings to the server what it lacks: first the confirmed nodes it has lost, then what is pending; parents first, in packs of bounded
  * size, at the pace the server allows, with a bounded number of them unanswered (spec/client.md §11.2, C1). Never an empty pack.
  */
 export interface Upload {
-  /** The session may be sent to; `lost` are confirmed nodes it lacks. */
-  begin (lost: Ranges): void
+  /** The session may be sent to; `lost` are confirmed nodes it lacks, `most` bounds the packs without an answer. */
+  begin (lost: Ranges, most: Window): void
   end (): void
   /** Nodes that may be sent now, after all that were given before. */
   queue (nodes: readonly PendingNode[]): void
@@ -36,8 +40,8 @@ export interface Upload {
   again (nodes: readonly PendingNode[], pauseMs: number): void
   /** Sends everything again that is not answered, after a pause in milliseconds; what is answered late counts no more. */
   restart (pauseMs: number): void
-  /** The most nodes in one pack and the most unanswered packs, from here on; null for the usual. */
-  narrow (most: { nodes: number, parcels: number } | null): void
+  /** The most nodes in one pack and the most unanswered packs, from here on. */
+  narrow (most: Window): void
   /** Sends what may be sent. */
   pump (): void
 }
@@ -55,8 +59,8 @@ export interface UploadParts {
   resting: () => void
 }
 
-/** Packs without an answer, so that a long way to the server does not slow the upload down; the server stops reading at 256. */
-const WINDOW = 16
+/** Written out without a pause, in bytes. */
+const TURN_BYTES = 128 * 1024
 
 interface Batch { nodes: PendingNode[], bytes: Uint8Array[], size: number, lost: number }
 
@@ -70,7 +74,8 @@ export function createUpload (parts: UploadParts): Upload {
   let waiting: PendingNode[] = []
   let at = 0
   let cancel: (() => void) | null = null
-  let window: { nodes: number, parcels: number } = { nodes: Infinity, parcels: WINDOW }
+  let resting = false
+  let window: Window = { nodes: 0, parcels: 0 }
 
   function next (): PendingNode | null {
     while (at < waiting.length && (waiting[at].gone || waiting[at].sent)) at++
@@ -106,8 +111,9 @@ export function createUpload (parts: UploadParts): Upload {
   }
 
   function pump (): void {
-    if (!live || cancel !== null) return
-    for (;;) {
+    if (!live || cancel !== null || resting) return
+    let written = 0
+    while (written <= TURN_BYTES) {
       if (parcels.size >= window.parcels) return parts.resting()
       const batch = gather()
       if (batch.bytes.length === 0) return parts.resting()
@@ -116,11 +122,22 @@ export function createUpload (parts: UploadParts): Upload {
       const id = ++number
       if (!parts.send({ type: 'pack', id, nodes: toBase64(encodePack(batch.bytes)) })) return
       pace.spend(batch.bytes.length, batch.size)
+      written += batch.size
       parcels.set(id, { id, nodes: batch.nodes, lost: batch.lost })
       lost.take(batch.lost)
       for (const node of batch.nodes) pending.markSent(node, true)
       parts.written()
     }
+    rest()
+  }
+
+  /** Lets frames and input go first; encoding many packs takes its time. */
+  function rest (): void {
+    resting = true
+    breathe().then(() => {
+      resting = false
+      pump()
+    })
   }
 
   function pause (ms: number): void {
@@ -143,8 +160,9 @@ export function createUpload (parts: UploadParts): Upload {
   }
 
   return {
-    begin (ranges) {
+    begin (ranges, most) {
       live = true
+      window = most
       lost = createLost(ranges)
       collect()
       pump()
@@ -159,7 +177,7 @@ export function createUpload (parts: UploadParts): Upload {
     },
     queue (nodes) {
       if (!live) return
-      waiting.push(...nodes)
+      for (const node of nodes) waiting.push(node)
       pump()
     },
     parcels,
@@ -171,7 +189,7 @@ export function createUpload (parts: UploadParts): Upload {
       parcels.clear()
       again(nodes, ms)
     },
-    narrow (most) { window = most ?? { nodes: Infinity, parcels: WINDOW } },
+    narrow (most) { window = most },
     pump
   }
 }

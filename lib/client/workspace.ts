@@ -35,7 +35,11 @@ export interface WorkspaceOptions {
 }
 
 /** What a transaction did, for undo managers. */
-export interface Done extends Cause { entries: readonly Entry[] }
+export interface Done extends Cause {
+  entries: readonly Entry[]
+  /** When the first of it was done: typing may have waited. Unix milliseconds. */
+  since: number
+}
 
 /**
  * The writing side of a document, shared by its handles: transactions, what is staged in them, what is being typed, and who is told.
@@ -58,7 +62,9 @@ export interface Workspace {
    * operation one of its own. When `fn` throws, what it wrote stays. Inside another transaction it joins that one.
    */
   transact<R> (fn: () => R, options?: { origin?: unknown }): R
-  /** A transaction of an undo manager, which is its origin. Inside another one, what that did so far is told first. */
+  /** Ends, as far as undo managers and events go, what was typed and what the running transaction wrote so far. */
+  conclude (): void
+  /** A transaction of an undo manager, which is its origin; `conclude` comes first. */
   undoing<R> (manager: unknown, fn: () => R): R
   /** Stages a map write of the running transaction. */
   put (key: string, held: Held, item?: { list: string, item: string }): void
@@ -78,10 +84,10 @@ export interface Workspace {
   close (): void
 }
 
-interface Running extends Cause { change: Change, entries: Entry[] }
+interface Running extends Cause { change: Change, entries: Entry[], since: number }
 
 /** What is being typed; `within` is the last transaction that did. */
-interface Typed { key: string, typing: Typing, origin: unknown, within: Running, cancel: () => void }
+interface Typed { key: string, typing: Typing, origin: unknown, within: Running, since: number, cancel: () => void }
 
 /** Creates the writing side of a replica. There is one for each. */
 export function createWorkspace (core: Core, options: WorkspaceOptions = {}): Workspace {
@@ -100,13 +106,13 @@ export function createWorkspace (core: Core, options: WorkspaceOptions = {}): Wo
     if (event !== null) feed.publish(event)
   }
 
-  function run<R> (cause: Cause, fn: () => R): R {
+  function run<R> (cause: Cause, fn: (own: Running) => R): R {
     if (closed) throw new NodalmergeError('client.closed')
-    if (running !== null) return fn()
-    const own: Running = { ...cause, change: noChange(), entries: [] }
+    if (running !== null) return fn(running)
+    const own: Running = { ...cause, change: noChange(), entries: [], since: clock.now() }
     running = own
     try {
-      return fn()
+      return fn(own)
     } finally {
       try {
         commit(own)
@@ -119,10 +125,11 @@ export function createWorkspace (core: Core, options: WorkspaceOptions = {}): Wo
 
   /** Tells what a transaction did so far. */
   function finish (own: Running): void {
-    const { change, entries, ...cause } = own
+    const { change, entries, since, ...cause } = own
     own.change = noChange()
     own.entries = []
-    if (entries.length > 0) for (const listen of [...listeners]) listen({ ...cause, entries })
+    own.since = clock.now()
+    if (entries.length > 0) for (const listen of [...listeners]) listen({ ...cause, entries, since })
     tell(change, cause)
   }
 
@@ -135,12 +142,14 @@ export function createWorkspace (core: Core, options: WorkspaceOptions = {}): Wo
     }
   }
 
-  function flushTyped ({ key, typing, cancel }: Typed): void {
+  function flushTyped ({ key, typing, since, cancel }: Typed, own: Running): void {
     typed = null
     cancel()
+    if (typing.edits.length === 0) return
     told = key
+    own.since = Math.min(own.since, since)
     try {
-      if (typing.edits.length > 0) running?.entries.push(writeEdits(core.write, core.views.document.text(key), key, typing.edits))
+      own.entries.push(writeEdits(core.write, core.views.document.text(key), key, typing.edits))
     } finally {
       told = null
     }
@@ -150,12 +159,12 @@ export function createWorkspace (core: Core, options: WorkspaceOptions = {}): Wo
   function flush (): void {
     if (typed === null) return
     const mine = typed
-    if (mine.within === running) { flushTyped(mine); return }
-    apart({ source: 'local', origin: mine.origin }, () => flushTyped(mine))
+    if (mine.within === running) flushTyped(mine, running)
+    else apart({ source: 'local', origin: mine.origin }, (own) => flushTyped(mine, own))
   }
 
   /** A transaction of its own, also inside another. */
-  function apart<R> (cause: Cause, fn: () => R): R {
+  function apart<R> (cause: Cause, fn: (own: Running) => R): R {
     const outer = running
     running = null
     try {
@@ -174,7 +183,7 @@ export function createWorkspace (core: Core, options: WorkspaceOptions = {}): Wo
   function type (key: string, splice: Splice): void {
     if (running === null) throw new Error('handles write inside transactions')
     if (typed !== null && (typed.key !== key || typed.origin !== running.origin)) flush()
-    typed ??= { key, typing: createTyping(), origin: running.origin, within: running, cancel: clock.after(flushMs, flush) }
+    typed ??= { key, typing: createTyping(), origin: running.origin, within: running, since: clock.now(), cancel: clock.after(flushMs, flush) }
     typed.within = running
     typed.typing.splice(splice.position, splice.deleted, splice.inserted)
     addChange(running.change, { ...noChange(), texts: new Map([[key, [splice]]]) })
@@ -201,15 +210,14 @@ export function createWorkspace (core: Core, options: WorkspaceOptions = {}): Wo
     onError,
     get origin () { return running?.origin },
     randomBytes,
-    transact: (fn, { origin } = {}) => run({ source: 'local', origin }, fn),
-    undoing (manager, fn) {
+    transact: (fn, { origin } = {}) => run({ source: 'local', origin }, () => fn()),
+    conclude () {
       flush()
-      if (running !== null) {
-        commit(running)
-        finish(running)
-      }
-      return apart({ source: 'undo', origin: manager }, fn)
+      if (running === null) return
+      commit(running)
+      finish(running)
     },
+    undoing: (manager, fn) => apart({ source: 'undo', origin: manager }, () => fn()),
     put (key, held, item) {
       within()
       stage.put(key, held, item)

@@ -1,5 +1,5 @@
 /** What users test their own applications and adapters with: `nodalmerge/testing`. */
-export { loadBlake3 } from '../protocol/blake3.js'
+export { loadBlake3 } from '../protocol/blake3-wasm.js'
 export { type BlobStoreSuite, blobStoreSuite } from './blob-store-suite.js'
 export { type FakeClock, createFakeClock } from './clock.js'
 export { type PeerConnection, connectPeer } from './connection.js'

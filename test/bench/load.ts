@@ -1,4 +1,4 @@
-import { loadBlake3 } from '../../lib/protocol/blake3.js'
+import { loadBlake3 } from '../../lib/protocol/blake3-wasm.js'
 import { type Audience, flood, gather, pace } from './audience.js'
 import type { Channel } from './channel.js'
 import { type Corpus, type Kind, signedChains } from './corpus.js'

@@ -1,10 +1,8 @@
 import t from 'tap'
 import { readPolicy } from '../../lib/protocol/policy.js'
-import { toHex } from '../../lib/protocol/hex.js'
 import { createFakeClock } from '../../lib/testing/clock.js'
-import { type Rig, createRig, setOp, turns, until } from './sync-rig.js'
+import { type Rig, createRig, turns, until } from './sync-rig.js'
 import { type OriginalHost, originalHost } from './sync-hosts.js'
-import { memoryStorage } from './sync-storage.js'
 
 const WELCOME_MS = 100
 

@@ -1,6 +1,6 @@
 import t, { type Test } from 'tap'
 import { randomBytes } from 'node:crypto'
-import { loadBlake3 } from '../../lib/protocol/blake3.js'
+import { loadBlake3 } from '../../lib/protocol/blake3-wasm.js'
 import { type MakeArena, agree, barrier, bounded, miniArena, scene } from './arena.js'
 import { IBF_KEYS } from './ibf32.js'
 import { MST_KEYS } from './mst.js'

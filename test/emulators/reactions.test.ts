@@ -1,7 +1,7 @@
 import t from 'tap'
 import { readFileSync } from 'node:fs'
 import { fromBase64, toBase64 } from '../../lib/protocol/base64.js'
-import { loadBlake3 } from '../../lib/protocol/blake3.js'
+import { loadBlake3 } from '../../lib/protocol/blake3-wasm.js'
 import { fromHex, toHex } from '../../lib/protocol/hex.js'
 import { idOf } from '../../lib/protocol/node.js'
 import { scanPack } from '../../lib/protocol/pack.js'

@@ -2,7 +2,7 @@ import Fastify, { type FastifyInstance, type FastifyServerOptions } from 'fastif
 import type { Test } from 'tap'
 import { WebSocket } from 'ws'
 import nodalmerge, { type NodalmergeOptions } from '../../lib/index.js'
-import { loadBlake3 } from '../../lib/protocol/blake3.js'
+import { loadBlake3 } from '../../lib/protocol/blake3-wasm.js'
 import type { Op } from '../../lib/protocol/op.js'
 import { type ConnectOptions, type PeerConnection, connectPeer } from '../../lib/testing/connection.js'
 import { type Peer, type PeerOptions, createPeer } from '../../lib/testing/peer.js'

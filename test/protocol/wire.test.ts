@@ -1,6 +1,7 @@
 import t from 'tap'
 import fc from 'fast-check'
-import { nobleBlake3, loadBlake3 } from '../../lib/protocol/blake3.js'
+import { nobleBlake3 } from '../../lib/protocol/blake3.js'
+import { loadBlake3 } from '../../lib/protocol/blake3-wasm.js'
 import {
   type SignedNode, type Transaction, authorOf, bytesOf, clockAfter, eachOp, encodeNode, encodeTransaction, everyKey, extraOf, idOf,
   nodeId, parentOf, readNode, readOps, scanNode, signatureOf, transactionOf

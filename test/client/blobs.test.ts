@@ -1,0 +1,448 @@
+import t from 'tap'
+import { createBlobCache } from '../../lib/client/blob-cache.js'
+import { createBlobs } from '../../lib/client/blobs.js'
+import { isZstd, unzstd } from '../../lib/client/zstd.js'
+import { toBase64 } from '../../lib/protocol/base64.js'
+import { createFakeClock } from '../../lib/testing/clock.js'
+import { blake3, blob, createShelf, nameOf, packOf, stage, zstdBomb, zstdFrame } from './link-blobs.js'
+import { settled } from './link-socket.js'
+
+const LARGE = 1024 * 1024 + 1
+
+t.test('LK-50 a blob is stored here, then uploaded, and counts as uploaded when the server names it', async (t) => {
+  const s = stage()
+  const bytes = blob(1)
+  const hash = await s.blobs.put(bytes)
+  t.equal(hash, nameOf(bytes))
+  t.same(s.shelf.kept.get(hash), { bytes, uploaded: false })
+  t.equal(s.blobs.unsent, 1)
+  await s.join()
+  t.same(s.sent, [{ type: 'blob-upload', blobs: [{ hash, data: toBase64(bytes) }] }])
+  t.equal(s.blobs.status(hash), 'uploading')
+  await s.hear({ type: 'blob-available', hashes: ['00'.repeat(32), hash] })
+  t.same(s.events.map(({ status }) => status), ['local', 'uploading', 'uploaded'])
+  t.equal(s.blobs.unsent, 0)
+  t.equal(s.shelf.kept.get(hash)?.uploaded, true)
+  t.equal(await s.blobs.put(bytes), hash)
+  t.equal(s.sent.length, 1, 'not again')
+  t.same(s.blobs.peek(hash), bytes)
+  t.equal(s.clock.pending, 0)
+})
+
+t.test('LK-51 what was not acknowledged is uploaded again: after a reconnect, after a reload, after a while', async (t) => {
+  const s = stage()
+  await s.join()
+  const hash = await s.blobs.put(blob(1))
+  await settled()
+  t.equal(s.of('blob-upload').length, 1)
+  s.leave()
+  await settled()
+  t.equal(s.blobs.status(hash), 'uploading')
+  await s.join()
+  t.equal(s.of('blob-upload').length, 2)
+  s.clock.advance(30_001)
+  await settled()
+  s.clock.advance(999)
+  await settled()
+  t.equal(s.of('blob-upload').length, 2)
+  s.clock.advance(1)
+  await settled()
+  t.equal(s.of('blob-upload').length, 3, 'the server said nothing')
+  const reloaded = stage({}, s.shelf)
+  await reloaded.blobs.load()
+  t.equal(reloaded.blobs.status(hash), 'local')
+  await reloaded.join()
+  t.equal(reloaded.of('blob-upload').length, 1)
+  s.shelf.kept.clear()
+  const lost = stage({}, s.shelf)
+  lost.shelf.kept.set(hash, { bytes: blob(2), uploaded: false })
+  await lost.blobs.load()
+  await lost.join()
+  t.same(lost.sent, [])
+  t.match(lost.events, [{ status: 'local' }, { status: 'uploading' }, { status: 'local', error: { code: 'reject.blob_not_found' } }], 'what was tampered with is not uploaded')
+})
+
+t.test('LK-52 four at a time; a refusal lasts for the session, what may be retried is', async (t) => {
+  const s = stage()
+  await s.join()
+  const hashes = []
+  for (let i = 0; i < 6; i++) hashes.push(await s.blobs.put(blob(i)))
+  await settled()
+  t.equal(s.sent.length, 4)
+  await s.hear({ type: 'error', msg: 'blob too large', code: 'reject.blob_too_large', hash: hashes[0] })
+  t.equal(s.sent.length, 5)
+  t.match(s.events[s.events.length - 2], { hash: hashes[0], status: 'local', error: { code: 'reject.blob_too_large', message: 'blob too large' } })
+  await s.hear({ type: 'error', msg: 'slowly', code: 'reject.rate_limit_bytes', hash: hashes[1] })
+  await s.hear({ type: 'error', msg: 'what', code: 'constructor', hash: hashes[2] })
+  await s.hear({ type: 'error', msg: 'about nothing' })
+  t.equal(s.sent.length, 6)
+  for (const hash of hashes.slice(3)) await s.hear({ type: 'blob-available', hashes: [hash] })
+  s.clock.advance(1_000)
+  await settled()
+  t.same(s.of('blob-upload').slice(6).map(({ blobs: [{ hash }] }) => hash), [hashes[1], hashes[2]])
+  await s.hear({ type: 'error', msg: 'slowly', code: 'reject.rate_limit_bytes', hash: hashes[1] })
+  s.leave()
+  await settled()
+  t.equal(s.clock.pending, 0)
+  await s.join()
+  t.same(s.of('blob-upload').slice(8).map(({ blobs: [{ hash }] }) => hash), [hashes[0], hashes[1], hashes[2]])
+  await s.hear({ type: 'error', msg: 'slowly', code: 'reject.rate_limit_bytes', hash: hashes[1] })
+  await s.hear({ type: 'blob-available', hashes: [hashes[1]] })
+  t.equal(s.blobs.status(hashes[1]), 'uploaded', 'somebody else had it')
+  s.blobs.close()
+  await settled()
+  t.equal(s.clock.pending, 0)
+})
+
+t.test('LK-53 a large blob goes to a presigned address, and over the socket when that fails', async (t) => {
+  const bytes = blob(3, LARGE)
+  const hash = nameOf(bytes)
+  const s = stage()
+  s.answer = async () => 200
+  await s.join(true)
+  await s.blobs.put(bytes, { contentType: 'image/png' })
+  await settled()
+  t.same(s.sent, [{ type: 'request-upload', hash, size: LARGE, content_type: 'image/png' }])
+  await s.hear({ type: 'upload-granted', hash, url: 'https://store/put' })
+  t.same(s.asked, [{ method: 'PUT', url: 'https://store/put', type: 'image/png' }])
+  t.same(s.sent[1], { type: 'blob-uploaded', hash })
+  await s.hear({ type: 'blob-available', hashes: [hash] })
+  t.equal(s.blobs.status(hash), 'uploaded')
+
+  const ways: [string, object | number, object[]][] = [
+    ['denied', 404, [{ type: 'upload-denied', hash, reason: 'use-ws' }]],
+    ['an address that is none', 200, [{ type: 'upload-granted', hash, url: 'file:///etc/passwd' }]],
+    ['an address that fails', 500, [{ type: 'upload-granted', hash, url: 'https://store/put' }]],
+    ['not found there', 200, [{ type: 'upload-granted', hash, url: 'https://store/put' }, { type: 'upload-rejected', hash, reason: 'object not found' }]]
+  ]
+  for (const [name, status, messages] of ways) {
+    const fallen = stage()
+    fallen.answer = async () => Number(status)
+    await fallen.join(true)
+    await fallen.blobs.put(bytes)
+    await settled()
+    for (const message of messages) await fallen.hear(message)
+    t.match(fallen.sent[fallen.sent.length - 1], { type: 'blob-upload', blobs: [{ hash }] }, name)
+  }
+  const quick = stage()
+  await quick.join(true)
+  await quick.blobs.put(bytes)
+  await settled()
+  await quick.hear({ type: 'blob-available', hashes: [hash] })
+  t.equal(quick.blobs.status(hash), 'uploaded', 'the server had it already')
+  const named = stage()
+  named.answer = async () => { await named.hear({ type: 'blob-available', hashes: [hash] }); return 200 }
+  await named.join(true)
+  await named.blobs.put(bytes)
+  await settled()
+  await named.hear({ type: 'upload-granted', hash, url: 'https://store/put' })
+  t.equal(named.blobs.status(hash), 'uploaded', 'named while it was put')
+  t.equal(named.blobs.unsent, 0)
+  const without = stage({ fetch: null })
+  t.equal(without.blobs.direct, false)
+  await without.join(true)
+  await without.blobs.put(bytes)
+  await settled()
+  t.match(without.sent, [{ type: 'blob-upload' }])
+})
+
+t.test('LK-54 a blob is had from memory, from storage, from the server, and always checked', async (t) => {
+  const s = stage()
+  const [kept, wrong, there] = [blob(1), blob(2), blob(3)]
+  s.shelf.kept.set(nameOf(kept), { bytes: kept, uploaded: true })
+  s.shelf.kept.set(nameOf(wrong), { bytes: blob(9), uploaded: true })
+  await t.rejects(s.blobs.get('AB'), TypeError)
+  await t.rejects(s.blobs.get(5 as never), TypeError)
+  t.equal(s.blobs.peek(nameOf(kept)), undefined)
+  t.same(await s.blobs.get(nameOf(kept)), kept)
+  t.same(s.blobs.peek(nameOf(kept)), kept)
+  t.equal(s.blobs.status(nameOf(kept)), 'uploaded')
+  t.equal(s.blobs.status(nameOf(there)), 'unknown')
+  const [first, second, third] = [s.blobs.get(nameOf(wrong)), s.blobs.get(nameOf(there)), s.blobs.get(nameOf(there))]
+  await settled()
+  t.same(s.sent, [])
+  await s.join()
+  t.same(s.sent, [{ type: 'blob-request', hashes: [nameOf(wrong), nameOf(there)] }], 'in one request')
+  await s.hear(packOf(there, blob(7)))
+  t.same(await second, there)
+  t.same(await third, there)
+  await s.hear(packOf(wrong))
+  t.same(await first, wrong)
+  t.same(s.shelf.kept.get(nameOf(there)), { bytes: there, uploaded: true })
+  t.equal(s.blobs.peek(nameOf(blob(7))), undefined, 'nobody asked for that one')
+  t.equal(s.clock.pending, 0)
+})
+
+t.test('LK-55 what the server does not have is undefined at once, and may be asked for again', async (t) => {
+  const s = stage()
+  await s.join()
+  const hash = nameOf(blob(1))
+  const one = s.blobs.get(hash)
+  await settled()
+  await s.hear({ type: 'blob-pack', blobs: [], requested: [hash] })
+  t.equal(await one, undefined)
+  t.equal(s.blobs.status(hash), 'missing')
+  const url = t.rejects(s.blobs.url(hash), { code: 'client.blob' })
+  await settled()
+  await s.hear({ type: 'blob-pack', blobs: [], requested: [hash] })
+  await url
+  const abort = new AbortController()
+  const gone = t.rejects(s.blobs.get(hash, { signal: abort.signal }), { message: 'enough' })
+  const stays = s.blobs.get(hash, { signal: new AbortController().signal })
+  await settled()
+  abort.abort(new Error('enough'))
+  await gone
+  await t.rejects(s.blobs.get(hash, { signal: abort.signal }), { message: 'enough' })
+  await s.hear(packOf(blob(1)))
+  t.same(await stays, blob(1))
+})
+
+t.test('LK-56 a server that hands over something else is asked again, ever more slowly, and given up', async (t) => {
+  const s = stage()
+  await s.join()
+  const hash = nameOf(blob(1))
+  const one = s.blobs.get(hash)
+  await settled()
+  const wrong = [toBase64(blob(2)), '!', '', toBase64(blob(1, 17)), 'AAAA', 'AA==', 'AA==']
+  const delays = [1, 2, 4, 8, 16, 32]
+  for (const [i, data] of wrong.entries()) {
+    t.equal(s.sent.length, i + 1)
+    await s.hear({ type: 'blob-pack', blobs: [{ hash, data }, { hash, data }], requested: [hash] })
+    if (i < delays.length) s.clock.advance(delays[i] * 1_000 - 1)
+    await settled()
+    t.equal(s.sent.length, i + 1)
+    s.clock.advance(1)
+    await settled()
+  }
+  t.equal(await one, undefined)
+  t.match(s.events, [{ status: 'missing', error: { code: 'reject.blob_hash_mismatch' } }])
+  const small = stage({ maxBytes: 8 })
+  await small.join()
+  small.blobs.get(nameOf(blob(1))).catch(() => {})
+  await settled()
+  await small.hear(packOf(blob(1)))
+  t.equal(small.blobs.peek(nameOf(blob(1))), undefined, 'too large to be decoded')
+  await t.rejects(small.blobs.put(blob(1)), RangeError)
+  small.blobs.close()
+})
+
+t.test('LK-57 redirects are followed once, then bytes are asked for; endless ones end', async (t) => {
+  const s = stage()
+  await s.join(true)
+  const bytes = blob(1)
+  const hash = nameOf(bytes)
+  const redirect = { type: 'blob-redirect', redirects: [{ hash, url: 'https://store/get' }, { hash: nameOf(blob(2)), url: 'https://store/other' }] }
+  const one = s.blobs.get(hash)
+  await settled()
+  await s.hear(redirect)
+  await s.hear(redirect)
+  await s.hear({ type: 'blob-pack', blobs: [], requested: [] })
+  t.same(s.asked, [{ method: 'GET', url: 'https://store/get', type: undefined }], 'no address is asked that nobody asked for')
+  s.clock.advance(1_000)
+  await settled()
+  t.same(s.sent[1], { type: 'blob-request', hashes: [hash], prefer: 'ws' })
+  await s.hear(packOf(bytes))
+  t.same(await one, bytes)
+
+  const loop = stage()
+  loop.answer = async () => { throw new TypeError('too many redirects') }
+  await loop.join(true)
+  const never = loop.blobs.get(hash)
+  for (let i = 0; i < 7; i++) {
+    await settled()
+    await loop.hear(redirect)
+    loop.clock.advance(60_000)
+  }
+  t.equal(await never, undefined)
+  t.equal(loop.asked.length, 7)
+  t.match(loop.events, [{ status: 'missing', error: { code: 'client.blob', cause: { message: 'too many redirects' } } }])
+  t.equal(loop.clock.pending, 0)
+
+  const without = stage({ fetch: null })
+  await without.join(true)
+  without.blobs.get(hash).catch(() => {})
+  await settled()
+  await without.hear(redirect)
+  without.clock.advance(1_000)
+  await settled()
+  t.match(without.sent[1], { prefer: 'ws' })
+  without.blobs.close()
+})
+
+t.test('LK-58 what a presigned address holds is bounded, checked, and unpacked when it is compressed', async (t) => {
+  const bytes = blob(1)
+  const hash = nameOf(bytes)
+  const redirect = { type: 'blob-redirect', redirects: [{ hash, url: 'http://store/get' }] }
+  t.same(await unzstd(zstdFrame(bytes), 16), bytes)
+  const cases: [string, Uint8Array[] | number, boolean][] = [
+    ['in parts', [bytes.subarray(0, 5), bytes.subarray(5)], true],
+    ['compressed', [zstdFrame(bytes)], true],
+    ['compressed, something else', [zstdFrame(blob(2))], false],
+    ['a bomb', [zstdBomb(16)], false],
+    ['broken', [zstdFrame(bytes).subarray(0, 12)], false],
+    ['something else', [blob(2)], false],
+    ['nothing', 204, false],
+    ['too much', [new Uint8Array(600_000), new Uint8Array(600_000)], false]
+  ]
+  for (const [name, answer, fine] of cases) {
+    const s = stage({ maxBytes: 1_000_000 })
+    s.answer = async () => answer
+    await s.join(true)
+    const got = s.blobs.get(hash).catch(() => null)
+    await settled()
+    await s.hear(redirect)
+    // The decoder is being loaded while there is neither a result nor a delay.
+    while (s.events.length === 0 && s.clock.pending === 0) await settled()
+    t.equal(s.blobs.status(hash) === 'uploaded', fine, name)
+    s.blobs.close()
+    t.same(await got, fine ? bytes : null)
+  }
+  const slow = stage()
+  slow.answer = (_method, _url, signal) => new Promise((resolve, reject) => { signal.addEventListener('abort', () => { reject(signal.reason) }) })
+  await slow.join(true)
+  const late = t.rejects(slow.blobs.get(hash), { code: 'client.closed' })
+  await settled()
+  await slow.hear(redirect)
+  slow.clock.advance(30_000 + 64 * 1024 * 1024 / 32)
+  await settled()
+  slow.clock.advance(1_000)
+  await settled()
+  t.match(slow.sent[1], { prefer: 'ws' })
+  await slow.hear(redirect)
+  slow.blobs.close()
+  await late
+  await settled()
+  t.equal(slow.clock.pending, 0)
+  t.notOk(isZstd(Uint8Array.of(0x28)))
+})
+
+t.test('LK-59 requests are bounded, repeated when nothing answers, and held back when the server asks for it', async (t) => {
+  const s = stage()
+  await s.join()
+  const hashes = Array.from({ length: 200 }, (_, i) => nameOf(blob(i, 20)))
+  for (const hash of hashes) s.blobs.get(hash).catch(() => {})
+  await settled()
+  t.same(s.of('blob-request').map((frame) => frame.hashes.length), [32, 32, 32, 32])
+  await s.hear(packOf(...hashes.slice(0, 31).map((_, i) => blob(i, 20))))
+  t.equal(s.sent.length, 4, 'one of the first is still out')
+  await s.hear({ type: 'blob-pack', blobs: [], requested: [hashes[31]] })
+  t.equal(s.sent.length, 5)
+  await s.hear({ type: 'error', msg: 'too many', code: 'reject.rate_limit_messages' })
+  t.equal(s.sent.length, 5, 'nothing is asked for a while')
+  await s.hear({ type: 'error', msg: 'too many', code: 'reject.rate_limit_messages' })
+  s.clock.advance(1_000)
+  await settled()
+  t.equal(s.sent.length, 9)
+  s.clock.advance(119_000)
+  await settled()
+  s.clock.advance(1_000)
+  await settled()
+  t.ok(s.sent.length > 9)
+  const before = s.sent.length
+  s.leave()
+  await s.join()
+  t.equal(s.sent.length - before, 4)
+  s.blobs.close()
+  t.equal(s.clock.pending, 0)
+})
+
+t.test('LK-60 eager: what is mentioned is fetched, and again once somebody has uploaded it', async (t) => {
+  const s = stage({ mode: 'eager' })
+  const [here, there] = [blob(1), blob(2)]
+  s.shelf.kept.set(nameOf(here), { bytes: here, uploaded: true })
+  await s.join()
+  s.blobs.referenced([nameOf(here), nameOf(there)])
+  await settled()
+  t.same(s.sent, [{ type: 'blob-request', hashes: [nameOf(there)] }])
+  await s.hear({ type: 'blob-pack', blobs: [], requested: [nameOf(there)] })
+  s.blobs.referenced([nameOf(there)])
+  await settled()
+  t.equal(s.sent.length, 1, 'known to be missing')
+  await s.hear({ type: 'blob-available', hashes: [nameOf(there), nameOf(here)] })
+  t.equal(s.sent.length, 2)
+  await s.hear(packOf(there))
+  t.same(s.blobs.peek(nameOf(there)), there)
+  s.blobs.referenced([nameOf(blob(3)), nameOf(blob(4))])
+  s.blobs.close()
+  await settled()
+  t.equal(s.sent.length, 2)
+  const lazy = stage()
+  await lazy.join()
+  lazy.blobs.referenced([nameOf(there)])
+  await settled()
+  await lazy.hear({ type: 'blob-available', hashes: [nameOf(there)] })
+  await lazy.hear({ type: 'nope' })
+  t.same(lazy.sent, [])
+})
+
+t.test('LK-61 storage that fails is told, and the blobs go on in memory', async (t) => {
+  const s = stage({ cacheBytes: 0 })
+  s.shelf.failing = true
+  const [one, two] = [await s.blobs.put(blob(1)), await s.blobs.put(blob(2))]
+  t.match(s.faults, [{ message: 'the disk is full' }, { message: 'the disk is full' }])
+  t.equal(s.blobs.peek(one), undefined)
+  t.same(await s.blobs.get(one), blob(1))
+  await s.join()
+  t.same(s.of('blob-upload').map(({ blobs: [{ hash }] }) => hash), [one, two])
+  await s.hear({ type: 'blob-available', hashes: [one, two] })
+  t.equal(s.blobs.unsent, 0)
+  const other = s.blobs.get(nameOf(blob(3)))
+  await settled()
+  await s.hear(packOf(blob(3)))
+  t.same(await other, blob(3))
+  await t.rejects(s.blobs.load())
+})
+
+t.test('LK-62 bytes of any kind can be put, are copied, and have an object URL', async (t) => {
+  const s = stage()
+  const bytes = Buffer.from('an image')
+  const kept = Uint8Array.from(bytes)
+  const hash = await s.blobs.put(bytes)
+  bytes.fill(0)
+  t.same(s.blobs.peek(hash), kept)
+  t.equal(await s.blobs.put(new Blob([kept], { type: 'image/png' })), hash)
+  const url = await s.blobs.url(hash)
+  const [again, twice] = await Promise.all([s.blobs.url(hash), s.blobs.url(hash)])
+  t.equal(again, url)
+  t.equal(twice, url)
+  const response = await fetch(url)
+  t.equal(response.headers.get('content-type'), 'image/png')
+  t.same(new Uint8Array(await response.arrayBuffer()), kept)
+  for (const wrong of ['text', null, {}, 5]) await t.rejects(s.blobs.put(wrong as never), TypeError)
+  const closing = t.rejects(s.blobs.get(nameOf(blob(5))), { code: 'client.closed' })
+  await settled()
+  s.blobs.close()
+  await closing
+  await t.rejects(fetch(url))
+  await t.rejects(s.blobs.put(kept), { code: 'client.closed' })
+  await t.rejects(s.blobs.get(hash), { code: 'client.closed' })
+})
+
+t.test('LK-63 a listener that throws harms nobody, and the platform is used as it is', async (t) => {
+  const s = stage()
+  const stop = s.blobs.observe(() => { throw new Error('a defect') })
+  await s.blobs.put(blob(1))
+  t.match(s.faults, [{ message: 'a defect' }])
+  stop()
+  await s.blobs.put(blob(2))
+  t.equal(s.faults.length, 1)
+  const parts = { storage: createShelf().storage, blake3, clock: createFakeClock(), random: Math.random, send: () => false, fault: () => {} }
+  t.equal(createBlobs(parts).direct, true)
+  t.intercept(globalThis, 'fetch', { value: undefined, configurable: true })
+  t.equal(createBlobs(parts).direct, false)
+})
+
+t.test('LK-64 the cache forgets what was used longest ago', async (t) => {
+  const cache = createBlobCache(10)
+  cache.set('a', new Uint8Array(4))
+  cache.set('b', new Uint8Array(4))
+  cache.get('a')
+  cache.set('c', new Uint8Array(4))
+  t.same(['a', 'b', 'c'].map((hash) => cache.get(hash)?.length), [4, undefined, 4])
+  cache.set('c', new Uint8Array(6))
+  t.same(['a', 'c'].map((hash) => cache.get(hash)?.length), [4, 6])
+  cache.set('d', new Uint8Array(99))
+  t.same(['a', 'c', 'd'].map((hash) => cache.get(hash)?.length), [undefined, undefined, 99])
+  cache.clear()
+  t.equal(cache.get('d'), undefined)
+})
