@@ -33,7 +33,12 @@ const markdown: Extension = [markdownLanguage, syntaxHighlighting(markup), quiet
 export function openEditor (doc: Doc, { name, color }: Profile): EditorView {
   const text = doc.text('body')
   const language = new Compartment()
-  const showMarkdown = (): void => { if (language.get(view.state) !== markdown) view.dispatch({ effects: language.reconfigure(markdown) }) }
+  const become = (extension: Extension): void => { if (language.get(view.state) !== markdown) view.dispatch({ effects: language.reconfigure(extension) }) }
+  /** In two turns: a long note is parsed in one and drawn in the other. */
+  const showMarkdown = (): void => {
+    become(markdownLanguage)
+    setTimeout(() => become(markdown), 0)
+  }
   const view = new EditorView({
     parent: byId('text'),
     doc: text.toString(),
