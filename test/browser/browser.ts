@@ -61,15 +61,18 @@ export interface Tab {
 /** What an editor shows, line by line; names of carets are generated content and not in it. */
 export const TEXT = "[...document.querySelectorAll('.cm-content > .cm-line:not(:has(.cm-placeholder))')].map((line) => line.textContent).join('\\n')"
 
-export async function openTab (context: BrowserContext, url: string, { ready = true } = {}): Promise<Tab> {
+/** Opens the note at `url`, or, with `load: false`, an empty tab that may go there. */
+export async function openTab (context: BrowserContext, url: string, { load = true } = {}): Promise<Tab> {
   const page = await context.newPage()
   const faults: string[] = []
   const { origin } = new URL(url)
   page.on('pageerror', (error) => faults.push(String(error)))
   page.on('console', (message) => { if (message.type() === 'error' && !/ERR_CONNECTION_REFUSED|ERR_INTERNET_DISCONNECTED/.test(message.text())) faults.push(message.text()) })
   page.on('request', (request) => { if (!request.url().startsWith(origin) && !request.url().startsWith('blob:')) faults.push(request.url()) })
-  await page.goto(url)
-  if (ready) await opened(page)
+  if (load) {
+    await page.goto(url)
+    await opened(page)
+  }
   const until = (expression: string): Promise<void> => waitFor(page, expression)
   return {
     page,
@@ -101,4 +104,24 @@ export async function waitFor (page: Page, expression: string, within = 15_000):
     if (Date.now() > end) throw new Error(`the page has not come to: ${expression}; it shows ${await page.evaluate('document.body.innerText')}`)
     await setTimeout(20)
   }
+}
+
+interface TraceEvent { name: string, ph: string, pid: number, tid: number, ts: number, dur?: number, tdur?: number, args: { name?: string } }
+
+/**
+ * The longest task of the page's main thread while `run` runs, in milliseconds of that thread's own time: other programs on the
+ * machine do not count. Loading the page's scripts is left out.
+ */
+export async function longestTask (browser: Browser, page: Page, run: () => Promise<void>): Promise<number> {
+  await browser.startTracing(page, { categories: ['toplevel', 'devtools.timeline', 'v8.execute'] })
+  await run()
+  const { traceEvents }: { traceEvents: TraceEvent[] } = JSON.parse((await browser.stopTracing()).toString())
+  const threadOf = ({ pid, tid }: TraceEvent): string => `${pid}/${tid}`
+  const main = new Set(traceEvents.filter(({ name, args }) => name === 'thread_name' && args.name === 'CrRendererMain').map(threadOf))
+  const events = traceEvents.filter((event) => event.ph === 'X' && main.has(threadOf(event)))
+  const loads = events.filter(({ name }) => name === 'v8.evaluateModule')
+  const holds = (task: TraceEvent, { ts }: TraceEvent): boolean => ts >= task.ts && ts <= task.ts + (task.dur ?? 0)
+  const tasks = events.filter((event) => event.name.endsWith('RunTask') && !loads.some((load) => threadOf(load) === threadOf(event) && holds(event, load)))
+  if (tasks.length === 0) throw new Error('the trace has no tasks')
+  return Math.max(...tasks.map(({ tdur = 0 }) => tdur)) / 1000
 }
