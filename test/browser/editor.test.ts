@@ -41,7 +41,7 @@ t.teardown(async () => {
   await server.stop()
 })
 
-browserTest('ED-20 two pages edit one text and one title', async (t, { tab }) => {
+browserTest('EX-20 two pages edit one text and one title', async (t, { tab }) => {
   const [ada, bob] = [await tab(), await tab()]
   await ada.type('A list\n')
   await bob.shows('A list')
@@ -52,7 +52,7 @@ browserTest('ED-20 two pages edit one text and one title', async (t, { tab }) =>
   await waitFor(bob.page, "document.querySelector('#title').value === 'Plans' && document.title.startsWith('Plans')")
 })
 
-browserTest('ED-21 edits of one paragraph, one of them offline, come together as the same text', async (t, { tab }) => {
+browserTest('EX-21 edits of one paragraph, one of them offline, come together as the same text', async (t, { tab }) => {
   const [ada, bob] = [await tab(), await tab()]
   await ada.type('The ferry leaves at nine.')
   await bob.shows('nine.')
@@ -73,7 +73,7 @@ browserTest('ED-21 edits of one paragraph, one of them offline, come together as
   await ada.step('server', 'Durable')
 })
 
-browserTest('ED-22 with no server at all a reload shows the page and what was not sent yet; it is sent when the server is back', async (t, { tab }) => {
+browserTest('EX-22 with no server at all a reload shows the page and what was not sent yet; it is sent when the server is back', async (t, { tab }) => {
   const [ada, bob] = [await tab(), await tab()]
   await ada.type('Sent before. ')
   await bob.shows('Sent before.')
@@ -91,7 +91,7 @@ browserTest('ED-22 with no server at all a reload shows the page and what was no
   t.equal(await ada.text(), 'Sent before. Written without a server.')
 })
 
-browserTest('ED-23 a picture is stored as a blob and shows in the other page', async (t, { tab }) => {
+browserTest('EX-23 a picture is stored as a blob and shows in the other page', async (t, { tab }) => {
   const [ada, bob] = [await tab(), await tab()]
   const shot = await ada.page.screenshot({ clip: { x: 0, y: 0, width: 300, height: 56 } })
   await ada.type('Look:')
@@ -106,7 +106,7 @@ browserTest('ED-23 a picture is stored as a blob and shows in the other page', a
   t.equal(text, 1)
 })
 
-browserTest('ED-24 carets of others move as they do, with their names', async (t, { tab }) => {
+browserTest('EX-24 carets of others move as they do, with their names', async (t, { tab }) => {
   const [ada, bob] = [await tab(), await tab()]
   await ada.page.click('#faces')
   await ada.page.fill('#name', 'Ada L')
@@ -126,7 +126,7 @@ browserTest('ED-24 carets of others move as they do, with their names', async (t
   t.same(bob.faults, [])
 })
 
-browserTest('ED-25 two tabs of one identity are two people who see each other\'s words and carets', async (t, { tab, url }) => {
+browserTest('EX-25 two tabs of one identity are two people who see each other\'s words and carets', async (t, { tab, url }) => {
   const first = await tab()
   const second = await openTab(first.page.context(), url)
   await first.type('from the first. ')
@@ -143,7 +143,7 @@ browserTest('ED-25 two tabs of one identity are two people who see each other\'s
   t.same(second.faults, [])
 })
 
-browserTest('ED-26 closing a tab while typing loses nothing that was shown as saved', async (t, { browser, url }) => {
+browserTest('EX-26 closing a tab while typing loses nothing that was shown as saved', async (t, { browser, url }) => {
   for (let round = 0; round < 3; round++) {
     const context = await browser.newContext()
     const ada = await openTab(context, `${url}-${round}`)
@@ -167,7 +167,7 @@ browserTest('ED-26 closing a tab while typing loses nothing that was shown as sa
   }
 })
 
-browserTest('ED-27 undo takes back one\'s own words only, and the selection with them', async (t, { tab }) => {
+browserTest('EX-27 undo takes back one\'s own words only, and the selection with them', async (t, { tab }) => {
   const [ada, bob] = [await tab(), await tab()]
   await ada.type('mine ')
   await bob.shows('mine')
@@ -200,7 +200,7 @@ async function writeLong (url: string, nodes: number): Promise<void> {
   await doc.close()
 }
 
-browserTest('ED-30 joining a long note never holds the page up for 50 ms', async (t, { browser, url }) => {
+browserTest('EX-30 joining a long note never holds the page up for 50 ms', async (t, { browser, url }) => {
   await writeLong(url, 3_000)
   const longest: number[] = []
   // What else the machine does slows down caches and compilation too: one undisturbed join of three is enough.
@@ -230,7 +230,7 @@ const contrastOf = (selector: string): string => `(() => {
   return (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05)
 })()`
 
-browserTest('ED-28 the page reads well in light and dark, fits a phone, and can be used by keyboard', async (t, { tab }) => {
+browserTest('EX-28 the page reads well in light and dark, fits a phone, and can be used by keyboard', async (t, { tab }) => {
   await mkdir(SHOTS, { recursive: true })
   const looks: Record<string, BrowserContextOptions> = { light: { colorScheme: 'light' }, dark: { colorScheme: 'dark' }, phone: PHONE, 'small phone': { ...PHONE, viewport: { width: 320, height: 568 }, colorScheme: 'dark' } }
   for (const [name, options] of Object.entries(looks)) {
@@ -261,7 +261,7 @@ browserTest('ED-28 the page reads well in light and dark, fits a phone, and can 
   t.equal(await page.evaluate('getComputedStyle(document.body.parentElement).colorScheme'), 'dark', 'the choice is kept')
 })
 
-browserTest('ED-29 the start page opens a new note each time; the policy allows no foreign code', async (t, { browser, server }) => {
+browserTest('EX-29 the start page opens a new note each time; the policy allows no foreign code', async (t, { browser, server }) => {
   const context = await browser.newContext()
   t.teardown(() => context.close())
   const rooms = []

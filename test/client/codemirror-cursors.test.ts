@@ -64,7 +64,7 @@ function scene (t: Test, content: string, options: { name?: string, color?: stri
   return { text, others, editor }
 }
 
-t.test('ED-10 an editor tells where its selection is, by anchors, from its first focus on', async (t) => {
+t.test('EX-10 an editor tells where its selection is, by anchors, from its first focus on', async (t) => {
   const { text, others, editor } = scene(t, 'hello world', { name: 'Ada', color: '#123456' })
   editor.dispatch({ selection: { anchor: 3 } })
   mock.timers.tick(50)
@@ -87,7 +87,7 @@ t.test('ED-10 an editor tells where its selection is, by anchors, from its first
   t.same(others.said.slice(3), [{ cursor: null }], 'an editor that is gone has no selection')
 })
 
-t.test('ED-11 carets and selections of others are drawn where their anchors are', async (t) => {
+t.test('EX-11 carets and selections of others are drawn where their anchors are', async (t) => {
   const { text, others, editor } = scene(t, 'hello world')
   others.show(7, { name: 'Bob', color: '#0b7285', cursor: { anchor: text.anchor(6), head: text.anchor(11) } })
   others.show(null, { cursor: { anchor: text.anchor(0), head: text.anchor(0) } })
@@ -110,7 +110,7 @@ t.test('ED-11 carets and selections of others are drawn where their anchors are'
   mock.timers.tick(50)
 })
 
-t.test('ED-12 what others say of themselves is bounded and checked before it is drawn', async (t) => {
+t.test('EX-12 what others say of themselves is bounded and checked before it is drawn', async (t) => {
   const { text, others, editor } = scene(t, 'hello', { field: 'caret' })
   const at = text.anchor(1)
   for (const caret of [undefined, null, 7, 'x', {}, { anchor: at }, { anchor: at, head: { id: 99 } }]) others.show(1, { caret })
@@ -125,7 +125,7 @@ t.test('ED-12 what others say of themselves is bounded and checked before it is 
   t.same([inkOn('#ffee00'), inkOn('#0b7285')], ['#000000', '#ffffff'])
 })
 
-t.test('ED-13 a caret carries its name as generated content, hanging to the side where there is room', async (t) => {
+t.test('EX-13 a caret carries its name as generated content, hanging to the side where there is room', async (t) => {
   const { text, others, editor } = scene(t, 'hello')
   others.show(7, { name: 'Bob', color: '#0b7285', cursor: { anchor: text.anchor(5), head: text.anchor(5) } })
   mock.timers.tick(0)
@@ -197,7 +197,7 @@ function createSteps (text: PlainText): SelectionUndo & { step (undoing: Step['s
   }
 }
 
-t.test('ED-14 undo and redo go to the undo manager; undo puts the selection back', async (t) => {
+t.test('EX-14 undo and redo go to the undo manager; undo puts the selection back', async (t) => {
   const text = createPlainText('one two three')
   const steps = createSteps(text)
   const editor = createBareEditor(nodalmergeText(text, { undo: steps }), { doc: text.toString(), selection: { anchor: 4, head: 7 } })
@@ -226,7 +226,7 @@ t.test('ED-14 undo and redo go to the undo manager; undo puts the selection back
   t.equal(editor.state.selection.main.head, 0)
 })
 
-t.test('ED-15 undo by a menu or a gesture goes the same way', async (t) => {
+t.test('EX-15 undo by a menu or a gesture goes the same way', async (t) => {
   const text = createPlainText('')
   const steps = createSteps(text)
   const extension = nodalmergeText(text, { undo: steps })

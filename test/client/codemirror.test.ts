@@ -10,7 +10,7 @@ import { type PlainText, createPlainText } from './codemirror-text.js'
 
 const bound = (text: PlainText, doc = text.toString()) => createBareEditor(nodalmergeText(text), { doc })
 
-t.test('ED-1 what is typed in an editor reaches the text as splices in order, once', async (t) => {
+t.test('EX-1 what is typed in an editor reaches the text as splices in order, once', async (t) => {
   const text = createPlainText('one two three')
   const editor = bound(text)
   editor.dispatch({ changes: [{ from: 0, to: 3, insert: '1' }, { from: 8, to: 13, insert: 'drei' }] })
@@ -25,7 +25,7 @@ t.test('ED-1 what is typed in an editor reaches the text as splices in order, on
   t.equal(editor.content, text.toString())
 })
 
-t.test('ED-2 what changes in the text shows in the editor and is not written back', async (t) => {
+t.test('EX-2 what changes in the text shows in the editor and is not written back', async (t) => {
   const text = createPlainText('one two three')
   const editor = bound(text)
   editor.dispatch({ selection: { anchor: 7 } })
@@ -39,7 +39,7 @@ t.test('ED-2 what changes in the text shows in the editor and is not written bac
   t.equal(editor.content, 'zero two 3', 'an editor that is gone is left alone')
 })
 
-t.test('ED-3 an editor that was created with other content takes the text\'s', async (t) => {
+t.test('EX-3 an editor that was created with other content takes the text\'s', async (t) => {
   const text = createPlainText('the text as it is')
   const editor = bound(text, 'the text as it was')
   await microtasks()
@@ -51,7 +51,7 @@ t.test('ED-3 an editor that was created with other content takes the text\'s', a
   t.equal(gone.content, '')
 })
 
-t.test('ED-4 an editor and a text are the same after any edits on both sides', async (t) => {
+t.test('EX-4 an editor and a text are the same after any edits on both sides', async (t) => {
   const splice = fc.record({ position: fc.nat(40), deleted: fc.nat(6), inserted: fc.string({ unit: fc.constantFrom('a', 'b', '\n', 'é', '😀'), maxLength: 4 }) })
   const side = fc.record({ own: fc.boolean(), splices: fc.array(splice, { maxLength: 9 }) })
   await fc.assert(fc.asyncProperty(fc.array(side, { maxLength: 12 }), async (edits) => {
@@ -79,7 +79,7 @@ function fit (splices: readonly Splice[], content: string): Splice[] {
 
 const boundary = (content: string, at: number): number => /[\udc00-\udfff]/.test(content.charAt(at)) ? at - 1 : at
 
-t.test('ED-5 what a transaction, another observer or half a character makes of an edit is fetched back', async (t) => {
+t.test('EX-5 what a transaction, another observer or half a character makes of an edit is fetched back', async (t) => {
   const text = createPlainText('abc')
   const editor = bound(text)
   text.transact(() => {
@@ -104,7 +104,7 @@ t.test('ED-5 what a transaction, another observer or half a character makes of a
   t.throws(() => editor.dispatch({ changes: { from: 0, insert: 'x' } }), { message: 'closed' })
 })
 
-t.test('ED-6 line breaks are one unit: positions in the editor are positions in the text', async (t) => {
+t.test('EX-6 line breaks are one unit: positions in the editor are positions in the text', async (t) => {
   const text = createPlainText('a\r\nb\rc\n')
   const editor = bound(text)
   t.equal(editor.content, text.toString())
@@ -117,7 +117,7 @@ t.test('ED-6 line breaks are one unit: positions in the editor are positions in 
   t.equal(pasted, '1\n2\n3\n')
 })
 
-t.test('ED-7 what the text brings is no step of CodeMirror\'s own history', async (t) => {
+t.test('EX-7 what the text brings is no step of CodeMirror\'s own history', async (t) => {
   const text = createPlainText('base')
   const editor = createBareEditor([nodalmergeText(text), history()], { doc: 'base' })
   editor.dispatch({ changes: { from: 4, insert: ' own' } })
@@ -127,7 +127,7 @@ t.test('ED-7 what the text brings is no step of CodeMirror\'s own history', asyn
   t.notOk(undoOwn({ state: editor.state, dispatch: (transaction) => editor.update([transaction]) }))
 })
 
-t.test('ED-8 very many splices at once are taken over as one change', async (t) => {
+t.test('EX-8 very many splices at once are taken over as one change', async (t) => {
   const text = createPlainText('<>')
   const editor = bound(text)
   text.receive(...Array.from({ length: 20_000 }, (_, i) => ({ position: 1 + (i % 2) * i, deleted: 0, inserted: 'x' })))
@@ -139,6 +139,6 @@ t.test('ED-8 very many splices at once are taken over as one change', async (t) 
   t.same(difference('aaa', 'aa'), { from: 2, to: 3, insert: '' })
 })
 
-t.test('ED-9 what is no text is refused at once', async (t) => {
+t.test('EX-9 what is no text is refused at once', async (t) => {
   for (const wrong of [undefined, null, 'body', {}, { apply () {} }]) t.throws(() => nodalmergeText(wrong as unknown as PlainText), TypeError)
 })
