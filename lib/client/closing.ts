@@ -35,13 +35,18 @@ export function sequelOf (ending: Ending): Sequel {
     case 4002: return retry(reason, { atOnce: true, refresh: true })
     case 4008: return retry(reason, { atLeastMs: COOL_DOWN_MS, pressure: 'rate' })
     case 1009: return retry(reason, { pressure: 'size' })
-    case 1008: return ending.reason === 'hello timeout' || refused ? retry(reason) : { then: 'denied', code, reason }
+    case 1008: return ending.reason === 'hello timeout' || mayPass(ending) ? retry(reason) : { then: 'denied', code, reason }
     default: return retry(reason)
   }
 }
 
 export function retry (reason: string, more: { atOnce?: boolean, atLeastMs?: number, refresh?: boolean, pressure?: Pressure } = {}): Sequel {
   return { then: 'retry', atOnce: false, atLeastMs: 0, refresh: false, pressure: null, reason, ...more }
+}
+
+/** A hello that failed for a reason without a close code of its own is closed with 1008 too: a store that is busy, for one. */
+function mayPass ({ error, welcomed }: Ending): boolean {
+  return !welcomed && error?.retry === true
 }
 
 /** Original servers say no more than the text (spec/session-protocol.md §5.6). */

@@ -43,7 +43,7 @@ export function createConnection (socket: WebSocketLike, events: ConnectionEvent
   const connection: Connection = {
     get buffered () { return socket.bufferedAmount ?? 0 },
     send (text) {
-      if (left || socket.readyState !== OPEN) return false
+      if (socket.readyState !== OPEN) return false
       try {
         socket.send(text)
         return true

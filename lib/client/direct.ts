@@ -49,20 +49,26 @@ const PARALLEL = 4
 export function createDirect (fetch: FetchLike, clock: Clock): Direct {
   const running = new Set<AbortController>()
   const queue: (() => void)[] = []
+  let closed = false
 
   async function within<Result> (ms: number, run: (signal: AbortSignal) => Promise<Result>): Promise<Result> {
-    const abort = new AbortController()
     if (running.size >= PARALLEL) await new Promise<void>((resolve) => { queue.push(resolve) })
+    const abort = new AbortController()
     const cancel = clock.after(ms, () => { abort.abort(new NodalmergeError('client.blob', 'the transfer takes too long')) })
     running.add(abort)
-    try {
-      return await run(abort.signal)
-    } catch (cause) {
-      throw cause instanceof NodalmergeError ? cause : new NodalmergeError('client.blob', undefined, { cause })
-    } finally {
+    const done = (): void => {
       cancel()
       running.delete(abort)
       queue.shift()?.()
+    }
+    try {
+      if (closed) throw new NodalmergeError('client.closed')
+      const result = await run(abort.signal)
+      done()
+      return result
+    } catch (cause) {
+      done()
+      throw cause instanceof NodalmergeError ? cause : new NodalmergeError('client.blob', undefined, { cause })
     }
   }
 
@@ -91,7 +97,10 @@ export function createDirect (fetch: FetchLike, clock: Clock): Direct {
       const response = await ask(url, 'GET', signal)
       return await readBounded(response, maxBytes)
     }),
-    close () { for (const abort of running) abort.abort(new NodalmergeError('client.closed')) }
+    close () {
+      closed = true
+      for (const abort of running) abort.abort(new NodalmergeError('client.closed'))
+    }
   }
 }
 

@@ -9,7 +9,6 @@ import { isZstd, unzstd } from './zstd.js'
 
 /** Blobs on their way here. What a server hands over counts only when it hashes to its name. */
 export interface Downloads {
-  has (hash: string): boolean
   /** Asks for a blob as soon as there is a session. */
   add (hash: string): void
   welcome (): void
@@ -50,7 +49,7 @@ interface Wanted {
   cancel: () => void
 }
 
-interface Request { hashes: Set<string>, cancel: () => void }
+interface Request { hashes: Map<string, Wanted>, cancel: () => void }
 
 export function createDownloads (parts: DownloadParts): Downloads {
   const { clock, random, send, direct, maxBytes } = parts
@@ -74,25 +73,26 @@ export function createDownloads (parts: DownloadParts): Downloads {
   function pump (): void {
     if (!live || resume !== null) return
     for (const preferSocket of [true, false]) {
-      for (let hashes = ready(preferSocket); hashes.length > 0 && requests.size < PARALLEL; hashes = ready(preferSocket)) request(hashes, preferSocket)
+      for (let hashes = ready(preferSocket); hashes.size > 0 && requests.size < PARALLEL; hashes = ready(preferSocket)) request(hashes, preferSocket)
     }
   }
 
-  function ready (preferSocket: boolean): string[] {
-    const hashes: string[] = []
+  function ready (preferSocket: boolean): Map<string, Wanted> {
+    const hashes = new Map<string, Wanted>()
     for (const [hash, entry] of wanted) {
-      if (hashes.length >= BATCH) break
-      if (entry.state === 'waiting' && entry.preferSocket === preferSocket) hashes.push(hash)
+      if (hashes.size >= BATCH) break
+      if (entry.state === 'waiting' && entry.preferSocket === preferSocket) hashes.set(hash, entry)
     }
     return hashes
   }
 
-  function request (hashes: readonly string[], preferSocket: boolean): void {
-    for (const hash of hashes) set(hash, 'asked')
-    const own: Request = { hashes: new Set(hashes), cancel: () => {} }
+  function request (hashes: Map<string, Wanted>, preferSocket: boolean): void {
+    for (const entry of hashes.values()) entry.state = 'asked'
+    const asked = [...hashes.keys()]
+    const own: Request = { hashes, cancel: () => {} }
     requests.add(own)
     attend(own)
-    send({ type: 'blob-request', hashes, ...(preferSocket ? { prefer: 'ws' } : {}) })
+    send({ type: 'blob-request', hashes: asked, ...(preferSocket ? { prefer: 'ws' } : {}) })
   }
 
   /** A request lives while answers to it come. */
@@ -104,7 +104,7 @@ export function createDownloads (parts: DownloadParts): Downloads {
   function giveUp (own: Request): void {
     own.cancel()
     requests.delete(own)
-    for (const hash of own.hashes) again(hash, new NodalmergeError('client.blob', 'the server does not answer for a blob'))
+    for (const [hash, entry] of own.hashes) again(hash, entry, new NodalmergeError('client.blob', 'the server does not answer for a blob'))
     schedule()
   }
 
@@ -125,11 +125,6 @@ export function createDownloads (parts: DownloadParts): Downloads {
     requests.clear()
   }
 
-  function set (hash: string, state: Wanted['state']): void {
-    const entry = wanted.get(hash)
-    if (entry !== undefined) entry.state = state
-  }
-
   /** Ticks the hash off its request; whether it had been asked for. */
   function answered (hash: string): boolean {
     for (const own of requests) {
@@ -146,9 +141,7 @@ export function createDownloads (parts: DownloadParts): Downloads {
     return false
   }
 
-  function again (hash: string, error: NodalmergeError): void {
-    const entry = wanted.get(hash)
-    if (entry === undefined) return
+  function again (hash: string, entry: Wanted, error: NodalmergeError): void {
     if (entry.backoff.attempt >= MAX_TRIES) return drop(hash, error)
     entry.state = 'delayed'
     entry.cancel = clock.after(entry.backoff.next(), () => {
@@ -162,8 +155,8 @@ export function createDownloads (parts: DownloadParts): Downloads {
     parts.missing(hash, error)
   }
 
-  function received (hash: string, bytes: Uint8Array): void {
-    wanted.get(hash)?.cancel()
+  function received (hash: string, entry: Wanted, bytes: Uint8Array): void {
+    entry.cancel()
     wanted.delete(hash)
     parts.arrived(hash, bytes)
   }
@@ -171,10 +164,11 @@ export function createDownloads (parts: DownloadParts): Downloads {
   function unpack ({ blobs, requested }: ServerMessageOf<'blob-pack'>): void {
     for (const { hash, data } of blobs) {
       const asked = answered(hash)
-      if (!wanted.has(hash)) continue
+      const entry = wanted.get(hash)
+      if (entry === undefined) continue
       const bytes = base64Length(data) > maxBytes ? null : fromBase64OrNull(data)
-      if (bytes !== null && parts.genuine(hash, bytes)) received(hash, bytes)
-      else if (asked) again(hash, new NodalmergeError('reject.blob_hash_mismatch'))
+      if (bytes !== null && parts.genuine(hash, bytes)) received(hash, entry, bytes)
+      else if (asked) again(hash, entry, new NodalmergeError('reject.blob_hash_mismatch'))
     }
     for (const hash of requested) if (answered(hash)) drop(hash, null)
   }
@@ -196,15 +190,14 @@ export function createDownloads (parts: DownloadParts): Downloads {
       entry.state = 'fetching'
       entry.preferSocket = true
       load(hash, url).then((bytes) => {
-        if (wanted.get(hash) === entry) received(hash, bytes)
-      }, (error: unknown) => {
-        if (wanted.get(hash) === entry) again(hash, asBlobError(error))
+        if (wanted.get(hash) === entry) received(hash, entry, bytes)
+      }, (cause: unknown) => {
+        if (wanted.get(hash) === entry) again(hash, entry, new NodalmergeError('client.blob', 'the address did not give the blob', { cause }))
       })
     }
   }
 
   return {
-    has: (hash) => wanted.has(hash),
     add (hash) {
       if (!wanted.has(hash)) wanted.set(hash, { state: 'waiting', backoff: createBackoff(RETRY, random), preferSocket: false, cancel: () => {} })
       schedule()
@@ -236,8 +229,4 @@ function fromBase64OrNull (data: string): Uint8Array | null {
   } catch {
     return null
   }
-}
-
-function asBlobError (error: unknown): NodalmergeError {
-  return error instanceof NodalmergeError ? error : new NodalmergeError('client.blob', undefined, { cause: error })
 }

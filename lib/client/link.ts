@@ -130,7 +130,7 @@ export function createLink (options: LinkOptions): Link {
       return become({ state: 'denied', code, reason })
     }
     const { atOnce, atLeastMs, refresh, pressure, reason } = sequel
-    if (refresh) tokens.invalidate()
+    if (refresh) tokens.spent()
     if (pressure !== null) pace.strained(pressure)
     const attempt = backoff.attempt + 1
     const delay = backoff.next(atLeastMs)

@@ -44,7 +44,7 @@ export function reauthor (replica: Replica, author: Uint8Array, refused: Readonl
     if (refusal !== undefined) {
       noteDenied(node, refusal, denied)
       translation.note(node.ops, node, null)
-      if (own) rejections.push(rejectionOf(node, refusal, now))
+      rejections.push(rejectionOf(node, refusal, now))
       continue
     }
     const moved = translation.apply(node.ops)
@@ -59,10 +59,7 @@ export function reauthor (replica: Replica, author: Uint8Array, refused: Readonl
     written.push(anew)
   }
   for (const rejection of rejections) rejection.reauthored = written.length
-  if (rejections.length > 0) {
-    if (dropped.length > 0) rejections[0].dropped = dropped
-    rejections[0].renamed = translation.renamed()
-  }
+  Object.assign(rejections[0], { renamed: translation.renamed() }, dropped.length > 0 ? { dropped } : {})
   return { rejections, gone: line.filter((node) => equalBytes(node.author, author)), written }
 }
 

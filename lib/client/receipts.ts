@@ -69,6 +69,8 @@ export function createReceipts (parts: ReceiptParts): Receipts {
       const id = toHex(node.id)
       const entry = entries.get(id)
       entries.delete(id)
+      // Written anew since it was sent.
+      if (node.gone) continue
       // The list of refusals is cut off at 64: of what is not on a longer one nothing is known.
       if (entry === undefined && ack.rejected_count <= ack.rejected.length) accepted.push(node)
       else if (entry === undefined || mayPass(entry)) later.push(node)

@@ -63,12 +63,16 @@ const MAX_MALFORMED = 16
 const QUIET_MS = 30_000
 const ANSWER_MS = 60_000
 
+const REFUSE = (): boolean => false
+
 type Phase = 'opening' | 'greeting' | 'open' | 'over'
 
 export function createSession (options: SessionOptions): Session {
   const { clock, handlers, tokens } = options
   let phase: Phase = 'opening'
   let connection: Connection | null = null
+  let speak: Connection['send'] = REFUSE
+  let transmit: Connection['send'] = REFUSE
   let lastError: ErrorMessage | null = null
   let malformed = 0
   let heard = 0
@@ -82,6 +86,7 @@ export function createSession (options: SessionOptions): Session {
   function end (sequel: Sequel | null): void {
     if (over()) return
     phase = 'over'
+    transmit = REFUSE
     cancel()
     connection?.leave()
     if (sequel !== null) options.ended(sequel)
@@ -110,6 +115,7 @@ export function createSession (options: SessionOptions): Session {
 
   function greet (opened: Connection, token: HelloOptions['token']): void {
     connection = opened
+    speak = opened.send
     phase = 'greeting'
     within(WELCOME_MS, () => { end(retry('the server does not welcome')) })
     try {
@@ -154,6 +160,7 @@ export function createSession (options: SessionOptions): Session {
   function welcomed (welcome: Welcome): void {
     if (phase !== 'greeting') throw new NodalmergeError('reject.protocol_invalid_message', 'a second welcome')
     phase = 'open'
+    transmit = speak
     const ext = new Set<string>(EXTENSIONS.filter((name) => welcome.ext.includes(name)))
     answers = ext.size > 0
     watch()
@@ -173,7 +180,7 @@ export function createSession (options: SessionOptions): Session {
   function probe (): void {
     if (phase !== 'open' || !answers || asked) return
     asked = true
-    connection?.send('{"type":"server-info"}')
+    transmit('{"type":"server-info"}')
     within(ANSWER_MS, () => { end(retry('the server has fallen silent')) })
   }
 
@@ -187,7 +194,7 @@ export function createSession (options: SessionOptions): Session {
   tokens.get().then(start).catch(noToken)
   return {
     get buffered () { return connection?.buffered ?? 0 },
-    send: (message) => phase === 'open' && connection !== null && connection.send(JSON.stringify(message)),
+    send: (message) => transmit(JSON.stringify(message)),
     probe,
     leave: () => { end(null) }
   }

@@ -45,7 +45,7 @@ function platformSocket (): WebSocketClass | undefined {
 export function roomUrl (url: string, room: string): string {
   if (typeof url !== 'string' || typeof room !== 'string') throw new TypeError('the address and the room are texts')
   if (!/^(ws|http)s?:\/\/[^/?#]/i.test(url)) throw new RangeError(`'${url}' is not an address that starts with ws://, wss://, http:// or https://`)
-  const [whole] = url.replace(/^http/i, 'ws').split('#', 1)
+  const [whole] = url.replace(/^(?:http|ws)(s?)/i, (_scheme, secure: string) => `ws${secure.toLowerCase()}`).split('#', 1)
   const [address] = whole.split('?', 1)
   const base = address.replace(/\/+$/, '')
   return (/\/ws\/[^/]+$/.test(base) ? base : `${base}/ws/${segment(room)}`) + whole.slice(address.length)

@@ -69,6 +69,7 @@ export interface SyncParts {
   seed: Uint8Array
   blake3: Blake3
   clock: Clock
+  /** Driven by the link. */
   pace: Pace
   /** Makes the views over the confirmed nodes. */
   views: (confirmed: () => Iterable<AppliedNode>) => Views

@@ -13,8 +13,10 @@ export interface TokenSource {
   readonly refreshable: boolean
   /** A token that is good for more than five seconds. Throws what the callback threw, and `client.token` when it takes too long or answers something else. */
   get (): Promise<Token | undefined>
-  /** Forgets the token. */
+  /** Forgets every token. */
   invalidate (): void
+  /** Forgets the token that was given out last; one that was fetched ahead since then is kept. */
+  spent (): void
   /** Fetches nothing ahead of time until the next `get`; what is under way is aborted. */
   rest (): void
 }
@@ -39,6 +41,7 @@ const LONGEST_TIMER_MS = 2_147_483_647
 /** Tokens of a link (spec/client.md §7.2): kept while they last, fetched anew half a minute before they end. */
 export function createTokenSource ({ auth, room, pubkey, clock, failed }: TokenOptions): TokenSource {
   let held: Token | undefined
+  let given: Token | undefined
   let asked: { answer: Promise<Token | undefined>, abort: AbortController } | null = null
   let cancelAhead = (): void => {}
   let resting = false
@@ -70,9 +73,11 @@ export function createTokenSource ({ auth, room, pubkey, clock, failed }: TokenO
       if (!isProvider(auth)) return auth
       resting = false
       const left = timeLeft(held, clock.now())
-      return left > SLACK_MS && left < Infinity ? held : await ask(auth)
+      given = left > SLACK_MS && left < Infinity ? held : await ask(auth)
+      return given
     },
     invalidate () { held = undefined },
+    spent () { if (held === given) held = undefined },
     rest () {
       resting = true
       cancelAhead()
@@ -110,10 +115,10 @@ function within (clock: Clock, abort: AbortController, run: () => Promise<Token 
 
 /** A timer of any length. */
 function later (clock: Clock, ms: number, run: () => void): () => void {
-  let cancel = (): void => {}
-  const arm = (left: number): void => {
-    cancel = clock.after(Math.min(left, LONGEST_TIMER_MS), left > LONGEST_TIMER_MS ? () => { arm(left - LONGEST_TIMER_MS) } : run)
-  }
-  arm(ms)
+  const arm = (left: number): () => void => clock.after(Math.min(left, LONGEST_TIMER_MS), () => {
+    if (left > LONGEST_TIMER_MS) cancel = arm(left - LONGEST_TIMER_MS)
+    else run()
+  })
+  let cancel = arm(ms)
   return () => { cancel() }
 }

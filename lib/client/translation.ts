@@ -22,12 +22,11 @@ export interface Translation {
 }
 
 export function createTranslation (): Translation {
-  const runs = new Map<string, Run[]>()
-  const owners = new Map<string, { key: string, author: Uint8Array }>()
+  const texts = new Map<string, { key: string, author: Uint8Array, runs: Run[] }>()
   const place = (key: string, author: Uint8Array): string => String.fromCharCode(...author) + key
 
   function find (key: string, id: OpId): OpId | null {
-    const run = runAt(runs.get(place(key, id.author)) ?? [], id.lamport)
+    const run = runAt(texts.get(place(key, id.author))?.runs ?? [], id.lamport)
     if (run === undefined) return id
     return run.now === null ? null : { lamport: run.now.lamport + id.lamport - run.from, author: run.now.author }
   }
@@ -56,18 +55,17 @@ export function createTranslation (): Translation {
       for (const op of ops) {
         if (op.type !== 'text-insert' && op.type !== 'text-insert-range') continue
         const name = place(op.key, was.author)
-        const own = runs.get(name) ?? []
+        const own = texts.get(name) ?? { key: op.key, author: was.author, runs: [] }
         const to = was.lamport + extraLamports(op)
-        const last = own.at(-1)
+        const last = own.runs.at(-1)
         if (last?.from === was.lamport) last.to = Math.max(last.to, to)
-        else own.push({ from: was.lamport, to, now })
-        runs.set(name, own)
-        owners.set(name, { key: op.key, author: was.author })
+        else own.runs.push({ from: was.lamport, to, now })
+        texts.set(name, own)
       }
     },
     find,
-    renamed: () => [...owners].flatMap(([name, owner]) => (runs.get(name) ?? []).flatMap(({ from, to, now }) =>
-      now === null ? [] : [{ ...owner, lamport: from, length: to - from + 1, to: now }]))
+    renamed: () => [...texts.values()].flatMap(({ key, author, runs }) => runs.flatMap(({ from, to, now }) =>
+      now === null ? [] : [{ key, author, lamport: from, length: to - from + 1, to: now }]))
   }
 }
 

@@ -13,7 +13,6 @@ import type { ClientFrame } from './frame.js'
 export interface Uploads {
   /** Blobs that no server has named yet. */
   readonly size: number
-  isActive (hash: string): boolean
   has (hash: string): boolean
   add (hash: string, contentType?: string): void
   /** A session began; `direct` says that presigned addresses were negotiated. What an earlier one refused is tried again. */
@@ -29,7 +28,7 @@ export interface UploadParts {
   send: (message: ClientFrame) => boolean
   /** Null where presigned addresses cannot be used. */
   direct: Direct | null
-  /** Null when it is no longer there; then nothing is left to upload. */
+  /** Null when it is no longer there; then nothing is left to upload. Never rejects. */
   bytes: (hash: string) => Promise<Uint8Array | null>
   started: (hash: string) => void
   uploaded: (hash: string) => void
@@ -66,7 +65,7 @@ export function createUploads (parts: UploadParts): Uploads {
       entry.state = 'active'
       active++
       parts.started(hash)
-      transfer(hash, entry).catch(asFailure).then((error) => { done(hash, entry, error) })
+      transfer(hash, entry).then((error) => { done(hash, entry, error) })
     }
   }
 
@@ -146,7 +145,6 @@ export function createUploads (parts: UploadParts): Uploads {
   return {
     get size () { return entries.size },
     has: (hash) => entries.has(hash),
-    isActive: (hash) => entries.get(hash)?.state === 'active',
     add (hash, contentType = DEFAULT_TYPE) {
       if (entries.has(hash)) return
       entries.set(hash, { contentType, state: 'waiting', backoff: createBackoff(RETRY, parts.random), cancel: () => {}, reply: null })
@@ -187,11 +185,6 @@ export function createUploads (parts: UploadParts): Uploads {
       entries.clear()
     }
   }
-}
-
-/** Local storage that fails may work again. */
-function asFailure (cause: unknown): NodalmergeError {
-  return new NodalmergeError('client.blob', 'the blob could not be read', { cause })
 }
 
 /** What the server says against a blob of ours; a code that is not known may be tried again. */

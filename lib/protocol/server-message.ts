@@ -195,7 +195,7 @@ export function parseServerMessage (frame: string): ServerMessage | UnknownMessa
   const read = v.safeParse(schema, value)
   if (read.success) return read.output
   const [issue] = read.issues
-  throw new NodalmergeError('reject.protocol_invalid_field', `${name}: ${v.getDotPath(issue) ?? ''} cannot be read`, { cause: issue })
+  throw new NodalmergeError('reject.protocol_invalid_field', `${name}: ${v.getDotPath(issue)} cannot be read`, { cause: issue })
 }
 
 function parseObject (frame: string): Readonly<Record<string, unknown>> {

@@ -154,6 +154,13 @@ t.test('LK-45 after a reconnect the state is said again, and what the server doe
   s.presence.close()
   t.same(s.presence.others(), [])
   t.equal(s.clock.pending, 0)
+  const odd = stage({ staleMs: 0 })
+  odd.presence.welcome(welcome(undefined), true)
+  odd.hear({ type: 'presence-snapshot', entries: [{ from: BOB, data: { x: 1 } }] })
+  t.match(odd.presence.others(), [{ sessionId: null, pubkey: BOB }], 'whoever names no session is known by key')
+  odd.hear({ type: 'presence-leave', from: BOB })
+  t.same(odd.presence.others(), [])
+  odd.presence.close()
 })
 
 t.test('LK-46 a state is an object of bounded size, whoever makes it, and others are counted', async (t) => {
