@@ -88,6 +88,10 @@ t.test('EX-5 what a transaction, another observer or half a character makes of a
   })
   await microtasks()
   t.equal(editor.content, 'xabc!', 'within a transaction the text tells at its end')
+  text.transact(() => editor.dispatch({ changes: { from: 1, insert: 'z' } }))
+  await microtasks()
+  t.equal(editor.content, 'xzabc!', 'what it tells then is not applied a second time')
+  editor.dispatch({ changes: { from: 1, to: 2 } })
   const stop = text.observe(({ splices }) => {
     if (splices[0]?.inserted === '(') text.receive({ position: splices[0].position + 1, deleted: 0, inserted: ')' })
   })

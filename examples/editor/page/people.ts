@@ -2,7 +2,8 @@ import type { Doc } from 'nodalmerge/client'
 import { type EditorPresence, personOf } from 'nodalmerge/client/codemirror'
 import { byId, make } from './element.js'
 
-const FACES = 4
+/** Faces in the bar, on a wide screen and on a phone. */
+const FACES = { wide: 4, narrow: 2 }
 
 interface Shown { name: string, color: string, note: string }
 
@@ -17,12 +18,17 @@ export function showPeople (doc: Doc, changed: () => void): { others: () => numb
     const me = presence.me() ?? {}
     const all = [{ name: me.name ?? '', color: me.color ?? '', note: 'you' }, ...others()]
     byId('people-list').replaceChildren(...all.map(row))
-    byId('faces').replaceChildren(...all.slice(0, FACES).map(face), ...all.length > FACES ? [make('span', 'face more', `+${all.length - FACES}`)] : [])
+    byId('faces').replaceChildren(...all.slice(0, FACES.wide).map(face), ...more(all.length, 'wide'), ...more(all.length, 'narrow'))
     byId('faces').setAttribute('aria-label', all.length === 1 ? 'People here: only you' : `People here: ${all.length}`)
     changed()
   }
   presence.observe(show)
   return { others: () => presence.others().length, show }
+}
+
+function more (people: number, screen: 'wide' | 'narrow'): HTMLElement[] {
+  const left = people - FACES[screen]
+  return left > 0 ? [make('span', `face more ${screen}`, `+${left}`)] : []
 }
 
 function face ({ name, color }: Shown): HTMLElement {
