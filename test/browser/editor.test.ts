@@ -45,7 +45,9 @@ browserTest('EX-20 two pages edit one text and one title', async (t, { tab }) =>
   const [ada, bob] = [await tab(), await tab()]
   await ada.type('A list\n')
   await bob.shows('A list')
-  await Promise.all([ada.type('from Ada '), bob.type('from Bob ')])
+  await bob.page.click('.cm-content')
+  await bob.page.keyboard.press('Control+Home')
+  await Promise.all([ada.type('from Ada '), bob.page.keyboard.type('from Bob ')])
   for (const one of [ada, bob]) await Promise.all([one.shows('from Ada'), one.step('server', 'Durable on the server'), one.step('people', 'Relayed to 1 person')])
   t.equal(await ada.text(), await bob.text())
   await ada.page.fill('#title', 'Plans')
