@@ -98,7 +98,7 @@ t.test('RE-2 the minimal server is the one of the README; a scripted peer writes
   t.teardown(() => rm(script, { force: true }))
   await writeFile(script, client.replace('http://localhost:3000', `http://127.0.0.1:${port}`))
   t.match((await run(process.execPath, [script], { cwd: ROOT, env })).stdout, /^Hello\n/)
-  const { title } = await (await fetch(`http://127.0.0.1:${port}/rooms/plans/title`)).json()
+  const { title } = await (await fetch(`http://127.0.0.1:${port}/rooms/plans/title`)).json() as { title: string }
   t.ok(['HelloHello from a peer', 'Hello from a peerHello'].includes(title), 'both wrote at the start without having seen one another')
 })
 
