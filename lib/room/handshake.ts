@@ -8,6 +8,7 @@ import { fromHex, fromHexList, toHex } from '../protocol/hex.js'
 import { type Authority, authorityOf } from './authority.js'
 import type { Run } from './frame.js'
 import { catchUp, filtered, historyFrames } from './history.js'
+import type { SentMessage } from '../protocol/server-message.js'
 import type { Allowance } from './quota.js'
 import type { Room } from './room.js'
 import type { Hello, Server } from './server.js'
@@ -20,6 +21,8 @@ const EXTENSIONS = ['literal-missing', 'ack', 'rate']
 
 /** The close code of every failed authentication; 4002 would ask the client to fetch another token at once. */
 const AUTH_FAILED = 1008
+
+type SentWelcome = Extract<SentMessage, { type: 'welcome' }>
 
 /** The path segment under which the room is taken from the hello (spec/session-protocol.md §1.1). */
 export const RUNTIME_ROOM = 'runtime'
@@ -148,7 +151,7 @@ function enter (session: Session, terms: Terms, reconciled: Reconciled, runs: re
   session.begin()
 }
 
-function welcomeMessage (session: Session, { room, caps, ext }: Terms, peers: string[], reconciled: Reconciled): object {
+function welcomeMessage (session: Session, { room, caps, ext }: Terms, peers: string[], reconciled: Reconciled): SentWelcome {
   return {
     type: 'welcome',
     room: room.id,
@@ -160,12 +163,12 @@ function welcomeMessage (session: Session, { room, caps, ext }: Terms, peers: st
     server_pubkey: toHex(session.server.signer.publicKey),
     peers,
     ...(caps.supports_mst ? { mst_root: toHex(room.trie.root()) } : {}),
-    ...(ext.length === 0 ? {} : { ext })
+    ...(ext.length === 0 ? {} : { ext: [...ext] })
   }
 }
 
 /** What a client needs to stay within its bounds instead of being closed with 4008; 0 is no bound. */
-function rateOf ({ server: { limits }, terms }: Session, allowance: Allowance | null): object {
+function rateOf ({ server: { limits }, terms }: Session, allowance: Allowance | null): Pick<SentWelcome, 'rate'> {
   if (!terms.ext.includes('rate')) return {}
   const rate = { nodes: limits.nodesPerSecond, bytes: limits.bytesPerSecond }
   return { rate: allowance === null ? rate : { ...rate, reconcile: allowance } }
