@@ -41,8 +41,8 @@ const caps: v.GenericSchema<object, SessionCaps> = v.object({
   supports_direct_blob_io: v.optional(v.boolean(), true)
 })
 
-/** What a session may push per second; 0 is no limit (§6.4). */
-const rate = v.object({ nodes: count, bytes: count })
+/** What a session may push per second; 0 is no limit (§6.4). `reconcile`: how much more in the `ms` milliseconds after the welcome. */
+const rate = v.object({ nodes: count, bytes: count, reconcile: v.optional(v.object({ nodes: count, bytes: count, ms: count })) })
 
 /**
  * First frame of a good session (§1.7). `ext` answers `hello.client.ext`. An embedded host leaves out `root`, `frontier` and
@@ -163,6 +163,8 @@ type Schemas = typeof SCHEMAS
 
 /** What the server sends in a session; the control families add their own results (spec/control-plane.md). */
 export type ServerMessage = { [Type in keyof Schemas]: v.InferOutput<Schemas[Type]> }[keyof Schemas]
+/** A message as it is written: what has a default may be left out. */
+export type SentMessage = { [Type in keyof Schemas]: v.InferInput<Schemas[Type]> }[keyof Schemas]
 export type ServerMessageOf<Type extends ServerMessage['type']> = Extract<ServerMessage, { type: Type }>
 export type Welcome = ServerMessageOf<'welcome'>
 export type PackMessage = ServerMessageOf<'pack'>
@@ -219,9 +221,4 @@ function isRecord (value: unknown): value is Readonly<Record<string, unknown>> {
 /** Whether the message carries JSON of somebody's own making, which an application will walk. */
 function mayNest (name: string, unknown: boolean): boolean {
   return unknown || name === 'error' || name.startsWith('presence') || name.startsWith('webrtc-')
-}
-
-/** A message as the text of one frame. */
-export function encodeMessage (message: ServerMessage): string {
-  return JSON.stringify(message)
 }

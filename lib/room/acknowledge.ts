@@ -10,7 +10,7 @@ const MAX_REJECTED = 64
  * Answers a pack: one `error` for what was refused, then the `pack-ack`. A client that repeats what can never be accepted waits longer
  * each time, from the third time on; the counts stay honest.
  */
-export function acknowledge (session: Session, verdict: Verdict, id: unknown): void {
+export function acknowledge (session: Session, verdict: Verdict, id: string | number | undefined): void {
   const delay = Math.max(0, ...verdict.refused.map((refused) => session.refusals.strain(toHex(refused.id))))
   const answer = (): void => {
     if (session.phase === 'closed') return
@@ -30,7 +30,7 @@ export function acknowledge (session: Session, verdict: Verdict, id: unknown): v
   else session.server.clock.after(delay, answer)
 }
 
-function rejectedList (verdict: Verdict): object[] {
+function rejectedList (verdict: Verdict): { id: string, code: string, msg: string }[] {
   return verdict.refused.slice(0, MAX_REJECTED).map(({ id, code, message }) => ({ id: toHex(id), code, msg: message }))
 }
 

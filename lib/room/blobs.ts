@@ -53,7 +53,7 @@ function canonical (hash: string): string | null {
   return bytes === null ? null : toHex(bytes)
 }
 
-function announce (room: Room, hashes: readonly string[]): void {
+function announce (room: Room, hashes: string[]): void {
   if (hashes.length === 0) return
   const message = frame({ type: 'blob-available', hashes })
   for (const session of room.sessions) session.outbox.broadcast(message)
@@ -113,7 +113,7 @@ async function readable (session: Session, room: Room, name: string): Promise<st
 
 /** Blobs in frames of about `blobPackBytes`, each naming the part of the request it answers; the last one is sent in any case. */
 async function sendBlobs (session: Session, room: Room, asked: readonly string[]): Promise<void> {
-  let blobs: object[] = []
+  let blobs: { hash: string, data: string }[] = []
   let requested: string[] = []
   let size = 0
   for (const name of asked) {

@@ -1,13 +1,14 @@
 import type { Dag } from '../dag/dag.js'
 import { toHex } from '../protocol/hex.js'
+import type { SentMessage } from '../protocol/server-message.js'
 import { take, writeVarint, writer } from '../protocol/postcard.js'
 import type { SharedFrames } from './shared-frames.js'
 
 /** A run of nodes in a dag, `from` included, `to` not. */
 export type Run = readonly [from: number, to: number]
 
-/** Any JSON message as the bytes of a text frame. */
-export function frame (message: object): Uint8Array {
+/** A message as the bytes of a text frame. */
+export function frame (message: SentMessage): Uint8Array {
   return Buffer.from(JSON.stringify(message))
 }
 

@@ -8,6 +8,8 @@ import { fromHex, fromHexList, toHex } from '../protocol/hex.js'
 import { type Authority, authorityOf } from './authority.js'
 import type { Run } from './frame.js'
 import { catchUp, filtered, historyFrames } from './history.js'
+import type { SentMessage } from '../protocol/server-message.js'
+import type { Allowance } from './quota.js'
 import type { Room } from './room.js'
 import type { Hello, Server } from './server.js'
 import type { Peer, Session, Terms } from './session.js'
@@ -19,6 +21,8 @@ const EXTENSIONS = ['literal-missing', 'ack', 'rate']
 
 /** The close code of every failed authentication; 4002 would ask the client to fetch another token at once. */
 const AUTH_FAILED = 1008
+
+type SentWelcome = Extract<SentMessage, { type: 'welcome' }>
 
 /** The path segment under which the room is taken from the hello (spec/session-protocol.md §1.1). */
 export const RUNTIME_ROOM = 'runtime'
@@ -136,10 +140,10 @@ async function admit (server: Server, { room, peer, identity, subscription }: Te
 /** From here to the first catch-up frame nothing is awaited: the room's root, its peers and the catch-up are one consistent view. */
 function enter (session: Session, terms: Terms, reconciled: Reconciled, runs: readonly Run[]): void {
   const { room, quota, peer } = terms
-  quota.welcome(session.server.clock.now())
+  const allowance = quota.welcome(session.server.clock.now())
   const peers = room.members.others(peer.pubkey)
   session.enter(terms)
-  session.send(welcomeMessage(session, terms, peers, reconciled))
+  session.send({ ...welcomeMessage(session, terms, peers, reconciled), ...rateOf(session, allowance) })
   const frames = historyFrames(session, room, runs, null)
   const first = frames.next()
   if (first.done !== true) session.outbox.reply(first.value)
@@ -147,7 +151,7 @@ function enter (session: Session, terms: Terms, reconciled: Reconciled, runs: re
   session.begin()
 }
 
-function welcomeMessage (session: Session, { room, caps, ext }: Terms, peers: string[], reconciled: Reconciled): object {
+function welcomeMessage (session: Session, { room, caps, ext }: Terms, peers: string[], reconciled: Reconciled): SentWelcome {
   return {
     type: 'welcome',
     room: room.id,
@@ -159,8 +163,13 @@ function welcomeMessage (session: Session, { room, caps, ext }: Terms, peers: st
     server_pubkey: toHex(session.server.signer.publicKey),
     peers,
     ...(caps.supports_mst ? { mst_root: toHex(room.trie.root()) } : {}),
-    // 0 is no bound; a client that knows the bounds can stay within them instead of being closed with 4008.
-    ...(ext.includes('rate') ? { rate: { nodes: session.server.limits.nodesPerSecond, bytes: session.server.limits.bytesPerSecond } } : {}),
-    ...(ext.length === 0 ? {} : { ext })
+    ...(ext.length === 0 ? {} : { ext: [...ext] })
   }
+}
+
+/** What a client needs to stay within its bounds instead of being closed with 4008; 0 is no bound. */
+function rateOf ({ server: { limits }, terms }: Session, allowance: Allowance | null): Pick<SentWelcome, 'rate'> {
+  if (!terms.ext.includes('rate')) return {}
+  const rate = { nodes: limits.nodesPerSecond, bytes: limits.bytesPerSecond }
+  return { rate: allowance === null ? rate : { ...rate, reconcile: allowance } }
 }

@@ -98,5 +98,5 @@ export async function mstRequest (session: Session, room: Room, message: Of<'mst
 export async function subscribe (session: Session, _room: Room, message: Of<'subscribe'>): Promise<void> {
   await session.permit({ type: 'read', patterns: message.patterns }, 'reject.path_scope_forbidden')
   session.subscription.replace(message.patterns)
-  session.send({ type: 'subscribe-ack', patterns: session.subscription.patterns })
+  session.send({ type: 'subscribe-ack', patterns: [...session.subscription.patterns] })
 }

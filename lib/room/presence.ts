@@ -1,3 +1,4 @@
+import type { SentMessage } from '../protocol/server-message.js'
 import type { Clock } from '../clock.js'
 import { frame } from './frame.js'
 import type { Room } from './room.js'
@@ -22,7 +23,7 @@ interface Entry { session: Session, data: unknown, expiresAt: number | null }
 export function createPresence (room: Room, clock: Clock): PresenceBoard {
   const held = new Map<number, Entry>()
 
-  function tellOthers (about: Session, message: object, key?: string): void {
+  function tellOthers (about: Session, message: SentMessage, key?: string): void {
     const encoded = frame(message)
     for (const session of room.sessions) if (session !== about) session.outbox.broadcast(encoded, key)
   }

@@ -9,6 +9,7 @@ import { type Bucket, createBucket } from './bucket.js'
 import { dispatch } from './dispatch.js'
 import { frame } from './frame.js'
 import { greet } from './handshake.js'
+import type { SentMessage } from '../protocol/server-message.js'
 import { createLane } from './lane.js'
 import { type Outbox, type Socket, createOutbox } from './outbox.js'
 import { createPatience } from './patience.js'
@@ -273,7 +274,7 @@ export class Session {
     else this.sendError(error)
   }
 
-  send (message: object): void {
+  send (message: SentMessage): void {
     this.outbox.reply(frame(message))
   }
 

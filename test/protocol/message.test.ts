@@ -4,7 +4,6 @@ import { DEFAULT_CAPS, negotiateCaps, readCaps } from '../../lib/protocol/caps.j
 import { type ClientMessage, type UnknownMessage, parseMessage } from '../../lib/protocol/message.js'
 import { HELLO_LIMITS } from '../../lib/protocol/message-limits.js'
 import { readPolicy } from '../../lib/protocol/policy.js'
-import { encodeMessage } from '../../lib/protocol/server-message.js'
 import { published } from './vectors.js'
 
 const read = (message: unknown): ClientMessage | UnknownMessage => parseMessage(JSON.stringify(message))
@@ -187,10 +186,6 @@ t.test('MG-10 a policy is read with the exact refusals', async (t) => {
   ]
   for (const [fields, message] of refused) t.throws(() => policy(fields), { code: 'reject.protocol_invalid_field', message })
   t.ok(published.reference.rejection_strings.includes(refused[0][1]))
-})
-
-t.test('MG-11 server messages are one JSON object each', async (t) => {
-  t.equal(encodeMessage({ type: 'server-info', pubkey: 'ab' }), '{"type":"server-info","pubkey":"ab"}')
 })
 
 t.test('CP-6 an offer is read with its defaults, as a whole', async (t) => {
