@@ -55,7 +55,6 @@ export async function assemble (options: DocOptions): Promise<Assembly> {
   try {
     return await build(options, ground, feed)
   } catch (error) {
-    if (options.storage === undefined) throw error
     return await build(options, await withoutStorage(ground, options, feed, error), feed)
   }
 }

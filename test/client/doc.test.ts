@@ -9,6 +9,7 @@ import type { RoomStorage, Storage } from '../../lib/client/storage.js'
 import { createLocks } from '../../lib/client/locks.js'
 import { passingRoom } from '../../lib/client/storage-memory.js'
 import { levelStorage } from '../../lib/client/storage-level.js'
+import type { Clock } from '../../lib/clock.js'
 import { NodalmergeError } from '../../lib/errors.js'
 import { nobleBlake3 } from '../../lib/protocol/blake3.js'
 import { createFakeClock } from '../../lib/testing/clock.js'
@@ -17,6 +18,7 @@ import { host } from '../plugin/host.js'
 import { QUIET, open, until, untilStatus, wire } from './doc-rig.js'
 import { faultyLevel } from './storage-faults.js'
 import { node } from './storage-nodes.js'
+import { proxy } from './doc-proxy.js'
 import { createOriginalServer } from './original-server.js'
 
 const NOWHERE = 'ws://127.0.0.1:9'
@@ -99,6 +101,7 @@ t.test('DO-2 options are checked before anything is opened', async (t) => {
   t.throws(() => doc.on('chance' as 'change', () => {}), RangeError)
   t.throws(() => doc.on('change', 5 as unknown as () => void), TypeError)
   t.throws(() => { doc.subscribe('x' as unknown as string[]) }, TypeError)
+  await t.rejects(createDoc({ url: NOWHERE, room: 'plans', clock: {} as Clock }), TypeError)
   const short = changed(() => ({ identity: async () => ({ identity: new Uint8Array(3), writer: new Uint8Array(3) }) }))
   await t.rejects(createDoc({ url: NOWHERE, room: 'plans', storage: short }), RangeError)
   t.equal(short.closed, 1)
@@ -378,6 +381,25 @@ t.test('DO-14 with an original server a session has no number, and ends all the 
   doc.map('m').set('k', 2)
   await doc.saved()
   t.match(doc.status.get(), { unsent: 1, unacknowledged: 1 })
+})
+
+t.test('DO-24 a server that lacks what it said it had is greeted anew', async (t) => {
+  const { url } = await host(t)
+  const way = await proxy(t, url)
+  const clock = createFakeClock()
+  const doc = await open(t, { url: way.url, room: 'plans', clock })
+  await doc.whenSynced()
+  way.down = (text) => {
+    const { type, id } = JSON.parse(text) as { type: string, id: number }
+    if (type !== 'pack-ack') return text
+    return JSON.stringify({ type, id, incoming_count: 1, accepted_count: 0, rejected_count: 2, rejected: [] })
+  }
+  doc.map('m').set('k', 1)
+  const time = setInterval(() => { clock.advance(1000) }, 5)
+  t.teardown(() => { clearInterval(time) })
+  await until(doc, () => way.passages.length > 1, 'another greeting')
+  way.down = (text) => text
+  await doc.flush()
 })
 
 t.test('DO-15 another token is had when it is asked for, also after a refusal', async (t) => {
