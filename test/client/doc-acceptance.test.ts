@@ -26,7 +26,7 @@ async function rest (...docs: Doc[]): Promise<void> {
 
 everywhere(t, 'DO-60 whoever joins with anything of its own, both sides hold the same nodes, and little is sent', async (t, arena) => {
   for (const theirs of [0, 60]) {
-    for (const mine of [0, 1, 26, 27, 300]) {
+    for (const mine of [0, 1, 26, 27, theirs === 0 ? 300 : 10_000]) {
       const room = `join ${theirs}/${mine}`
       await fill(arena, room, theirs)
       const storage = memoryStorage()
@@ -166,7 +166,7 @@ everywhere(t, 'DO-64 an encrypted room passes through any server, and a wrong ke
   await until(a, () => a.text('t').length === 6, 'the answer')
   t.same(a.map('m').all(), { k: 'hidden' })
   t.same(stranger.map('m').all(), { other: 1 })
-  t.equal((await arena.ids(room)).length, 6)
+  t.equal((await arena.ids(room)).length, 5)
 })
 
 everywhere(t, 'DO-65 of a hundred writes a denied one is taken out, and the other ninety-nine arrive', async (t, arena) => {
