@@ -146,3 +146,55 @@ t.test('CT-2 two who write at the same time, each on what the recording says it 
   const late = await open(t, host.url)
   await shows(late, one)
 })
+
+/** Processor time of the best of three runs, in microseconds; below 500 the clock weighs more than the work. */
+async function cost (run: () => Promise<void>): Promise<number> {
+  let best = Infinity
+  for (let i = 0; i < 3; i++) {
+    const start = process.cpuUsage()
+    await run()
+    const { user, system } = process.cpuUsage(start)
+    best = Math.min(best, user + system)
+  }
+  return Math.max(best, 500)
+}
+
+/** A document without a server that has the beginning of the paper, each edit a node. */
+async function paper (t: Test, edits: number): Promise<Doc> {
+  const doc = await createDoc({ url: 'ws://127.0.0.1:9', room: ROOM, connect: false, flushMs: 0 })
+  t.teardown(doc.close)
+  for (const [i, { patches }] of loadSequential().txns.slice(0, edits).entries()) {
+    edit(doc, patches)
+    if (i % PER_TURN === 0) await turn()
+  }
+  await doc.saved()
+  return doc
+}
+
+t.test('CT-3 a key pressed in a long text costs what it costs in a short one, and so does showing it', async (t) => {
+  const press = (doc: Doc): Promise<number> => cost(async () => {
+    const text = doc.text(KEY)
+    for (let i = 0; i < 300; i++) {
+      text.insert(i * 7 % text.length, 'k')
+      if (i % 3 === 0) text.delete(i * 5 % text.length)
+      text.slice(0, 80)
+    }
+    await doc.saved()
+  })
+  const short = await press(await paper(t, 1_500))
+  const long = await press(await paper(t, 24_000))
+  t.ok(long < 4 * short, `${long} µs after 24,000 edits, ${short} µs after 1,500`)
+})
+
+t.test('CT-4 many edits of one transaction cost each what one costs', async (t) => {
+  const run = async (edits: number): Promise<number> => {
+    const doc = await paper(t, 500)
+    return await cost(async () => {
+      doc.transact(() => { for (let i = 0; i < edits; i++) doc.text(KEY).insert(i * 7 % 300, 'k') })
+      await doc.saved()
+    })
+  }
+  const few = await run(500)
+  const many = await run(8_000)
+  t.ok(many < 3 * 16 * few, `${many} µs for 8,000 edits, ${few} µs for 500`)
+})
