@@ -8,7 +8,7 @@ const PLACES = [import.meta.dirname, resolve(import.meta.dirname, '../lib/testin
 async function rulesTested (): Promise<Set<string>> {
   const found = new Set<string>()
   for (const place of PLACES) {
-    const files = (await readdir(place, { recursive: true })).filter((name) => place === PLACES[1] ? name.endsWith('.ts') : name.endsWith('.test.ts'))
+    const files = (await readdir(place, { recursive: true })).filter((name) => place === PLACES[1] ? name.endsWith('.ts') : /(\.test|-suite)\.ts$/.test(name))
     for (const file of files) {
       const text = await readFile(join(place, file), 'utf8')
       for (const [, rules] of text.matchAll(/['"`]((?:[A-Z]{2}-\d+,? (?:and )?)+)/g)) for (const [rule] of rules.matchAll(/[A-Z]{2}-\d+/g)) found.add(rule)

@@ -117,7 +117,10 @@ async function build (options: DocOptions, ground: Ground, feed: DocFeed): Promi
       },
       pack: sync.pack,
       ack: sync.ack,
-      error: sync.refused,
+      error (error) {
+        sync.refused(error)
+        blobs.message(error)
+      },
       message: heard,
       fault,
       state ({ state }) {

@@ -47,6 +47,8 @@ export function createPace (clock: Clock): Pace {
   let smallness = 1
   let nodes: Bucket = full(0)
   let bytes: Bucket = full(0)
+  /** What is left of the allowance for the push after a welcome. */
+  let extra = { nodes: 0, bytes: 0, until: 0 }
 
   function full (perSecond: number): Bucket {
     return { perSecond, level: perSecond, at: clock.now() }
@@ -56,6 +58,20 @@ export function createPace (clock: Clock): Pace {
   function begin (): void {
     nodes = full(perSecond(allowed.nodes))
     bytes = full(perSecond(allowed.bytes))
+    const { nodes: more = 0, bytes: size = 0, ms = 0 } = allowed.reconcile ?? {}
+    const share = (named: number): number => Math.floor(named * SHARE / slowness)
+    extra = { nodes: share(more), bytes: share(size), until: clock.now() + share(ms) }
+  }
+
+  /** The part of an amount that the allowance does not cover. */
+  function beyond (kind: 'nodes' | 'bytes', amount: number): number {
+    return clock.now() < extra.until ? Math.max(0, amount - extra[kind]) : amount
+  }
+
+  function take (kind: 'nodes' | 'bytes', bucket: Bucket, amount: number): void {
+    const charged = beyond(kind, amount)
+    extra[kind] -= amount - charged
+    refill(bucket).level -= charged
   }
 
   function perSecond (named: number): number {
@@ -82,10 +98,10 @@ export function createPace (clock: Clock): Pace {
       const most = nodes.perSecond === 0 ? MOST_NODES : Math.min(MOST_NODES, nodes.perSecond)
       return { characters: Math.max(LEAST_PACK, (known ? LARGE_PACK : SMALL_PACK) / smallness), nodes: most }
     },
-    delay: (count, size) => Math.max(wait(nodes, count), wait(bytes, size)),
+    delay: (count, size) => Math.max(wait(nodes, beyond('nodes', count)), wait(bytes, beyond('bytes', size))),
     spend (count, size) {
-      refill(nodes).level -= count
-      refill(bytes).level -= size
+      take('nodes', nodes, count)
+      take('bytes', bytes, size)
     },
     welcomed (terms) {
       known = terms.known

@@ -86,7 +86,6 @@ export function createPresence<State extends object> (parts: PresenceParts): Pre
   const speech: Throttle = createThrottle(clock, throttleMs, say)
 
   function say (): void {
-    if (!live) return
     send({ type: session === null ? 'presence' : 'presence-set', data: own })
     if (heartbeatMs > 0 && own !== null) speech.within(heartbeatMs)
   }
@@ -158,7 +157,7 @@ export function createPresence<State extends object> (parts: PresenceParts): Pre
   function become (next: State): State {
     if (JSON.stringify(next).length > MAX_STATE) throw new RangeError(`a presence state has at most ${MAX_STATE} characters of JSON`)
     own = next
-    speech.ask()
+    if (live) speech.ask()
     return next
   }
 
@@ -172,7 +171,7 @@ export function createPresence<State extends object> (parts: PresenceParts): Pre
     clear () {
       if (own === null) return
       own = null
-      speech.ask()
+      if (live) speech.ask()
     },
     me: () => own ?? undefined,
     others: () => [...others.values()],
@@ -195,7 +194,7 @@ export function createPresence<State extends object> (parts: PresenceParts): Pre
         case 'presence-leave': leave(message)
           return true
         case 'peer-joined':
-          if (own !== null) welcomeThem()
+          if (own !== null && live) welcomeThem()
           return false
         case 'peer-left':
           for (const [key, peer] of others) if (peer.pubkey === message.from) drop(key, 'disconnect')

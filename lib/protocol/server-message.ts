@@ -41,8 +41,8 @@ const caps: v.GenericSchema<object, SessionCaps> = v.object({
   supports_direct_blob_io: v.optional(v.boolean(), true)
 })
 
-/** What a session may push per second; 0 is no limit (§6.4). */
-const rate = v.object({ nodes: count, bytes: count })
+/** What a session may push per second; 0 is no limit (§6.4). `reconcile`: how much more in the `ms` milliseconds after the welcome. */
+const rate = v.object({ nodes: count, bytes: count, reconcile: v.optional(v.object({ nodes: count, bytes: count, ms: count })) })
 
 /**
  * First frame of a good session (§1.7). `ext` answers `hello.client.ext`. An embedded host leaves out `root`, `frontier` and

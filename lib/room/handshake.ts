@@ -8,6 +8,7 @@ import { fromHex, fromHexList, toHex } from '../protocol/hex.js'
 import { type Authority, authorityOf } from './authority.js'
 import type { Run } from './frame.js'
 import { catchUp, filtered, historyFrames } from './history.js'
+import type { Allowance } from './quota.js'
 import type { Room } from './room.js'
 import type { Hello, Server } from './server.js'
 import type { Peer, Session, Terms } from './session.js'
@@ -136,10 +137,10 @@ async function admit (server: Server, { room, peer, identity, subscription }: Te
 /** From here to the first catch-up frame nothing is awaited: the room's root, its peers and the catch-up are one consistent view. */
 function enter (session: Session, terms: Terms, reconciled: Reconciled, runs: readonly Run[]): void {
   const { room, quota, peer } = terms
-  quota.welcome(session.server.clock.now())
+  const allowance = quota.welcome(session.server.clock.now())
   const peers = room.members.others(peer.pubkey)
   session.enter(terms)
-  session.send(welcomeMessage(session, terms, peers, reconciled))
+  session.send({ ...welcomeMessage(session, terms, peers, reconciled), ...rateOf(session, allowance) })
   const frames = historyFrames(session, room, runs, null)
   const first = frames.next()
   if (first.done !== true) session.outbox.reply(first.value)
@@ -159,8 +160,13 @@ function welcomeMessage (session: Session, { room, caps, ext }: Terms, peers: st
     server_pubkey: toHex(session.server.signer.publicKey),
     peers,
     ...(caps.supports_mst ? { mst_root: toHex(room.trie.root()) } : {}),
-    // 0 is no bound; a client that knows the bounds can stay within them instead of being closed with 4008.
-    ...(ext.includes('rate') ? { rate: { nodes: session.server.limits.nodesPerSecond, bytes: session.server.limits.bytesPerSecond } } : {}),
     ...(ext.length === 0 ? {} : { ext })
   }
+}
+
+/** What a client needs to stay within its bounds instead of being closed with 4008; 0 is no bound. */
+function rateOf ({ server: { limits }, terms }: Session, allowance: Allowance | null): object {
+  if (!terms.ext.includes('rate')) return {}
+  const rate = { nodes: limits.nodesPerSecond, bytes: limits.bytesPerSecond }
+  return { rate: allowance === null ? rate : { ...rate, reconcile: allowance } }
 }

@@ -6,10 +6,13 @@ import type { Limits } from './limits.js'
 export interface Quota {
   /** Charges new nodes and their bytes, nodes first; throws `reject.rate_limit_nodes` or `reject.rate_limit_bytes`. */
   charge (nodes: number, bytes: number, now: number): void
-  /** Opens the allowance for the push that follows a `welcome`, at most once in `reconcileEveryMs`. */
-  welcome (now: number): void
+  /** Opens the allowance for the push that follows a `welcome`, at most once in `reconcileEveryMs`; null when there is none this time. */
+  welcome (now: number): Allowance | null
   idle (now: number): boolean
 }
+
+/** What may be pushed on top of the rate in so many milliseconds. */
+export interface Allowance { nodes: number, bytes: number, ms: number }
 
 export function createQuota (limits: Limits, born: number): Quota {
   const nodeBucket = createBucket(limits.nodesPerSecond, born)
@@ -30,9 +33,11 @@ export function createQuota (limits: Limits, born: number): Quota {
       if (!take(byteBucket, bytes, 'bytes', now)) throw new NodalmergeError('reject.rate_limit_bytes')
     },
     welcome (now) {
-      if (now - allowedAt < limits.reconcileEveryMs) return
+      if (now - allowedAt < limits.reconcileEveryMs) return null
       allowedAt = now
-      allowance = { nodes: limits.reconcileNodes, bytes: limits.reconcileBytes, until: now + limits.reconcileWindowMs }
+      const { reconcileNodes: nodes, reconcileBytes: bytes, reconcileWindowMs: ms } = limits
+      allowance = { nodes, bytes, until: now + ms }
+      return { nodes, bytes, ms }
     },
     idle: (now) => now - allowedAt >= limits.reconcileEveryMs && nodeBucket.full(now) && byteBucket.full(now)
   }

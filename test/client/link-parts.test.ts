@@ -112,6 +112,19 @@ t.test('LK-9 packs keep to what the server allows, and to less after it complain
   t.same(small.limit, { characters: 24_576, nodes: 150 })
   small.welcomed({ known: true, rate: { nodes: 1, bytes: 1 } })
   t.equal(small.limit.nodes, 1)
+  const fresh = createPace(clock)
+  fresh.welcomed({ known: true, rate: { nodes: 1_000, bytes: 1_000_000, reconcile: { nodes: 4_000, bytes: 40_000, ms: 2_000 } } })
+  for (let pack = 0; pack < 4; pack++) {
+    t.equal(fresh.delay(750, 7_500), 0, 'the allowance after a welcome')
+    fresh.spend(750, 7_500)
+  }
+  t.equal(fresh.delay(750, 0), 0, 'then the bucket')
+  fresh.spend(750, 0)
+  t.equal(fresh.delay(750, 0), 1_000)
+  fresh.welcomed({ known: true, rate: { nodes: 1_000, bytes: 0, reconcile: { nodes: 4_000, bytes: 0, ms: 2_000 } } })
+  clock.advance(1_500)
+  fresh.spend(750, 0)
+  t.equal(fresh.delay(750, 0), 1_000, 'it ends early, because the server began to count before')
 })
 
 function tokens (auth: Auth | undefined): { source: TokenSource, clock: FakeClock, failed: unknown[] } {

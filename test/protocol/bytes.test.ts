@@ -3,6 +3,7 @@ import fc from 'fast-check'
 import { base64Length, fromBase64, toBase64 } from '../../lib/protocol/base64.js'
 import { bytesAt, compareBytes, concat, equalBytes, sortedIds } from '../../lib/protocol/bytes.js'
 import { fromHex, fromHexList, toHex } from '../../lib/protocol/hex.js'
+import { idOfKey, keyAt } from '../../lib/protocol/id-key.js'
 import { hex } from './vectors.js'
 
 const badBase64 = { code: 'reject.protocol_invalid_message', message: 'invalid pack: bad base64' }
@@ -51,6 +52,16 @@ t.test('PC-16 base64 with anything foreign in it is refused', async (t) => {
   })
   t.same(wrong, [])
   t.throws(() => fromBase64('*'), badBase64)
+})
+
+t.test('PC-20 the key of an id is its bytes, one character each, wherever it lies', async (t) => {
+  const failures: string[] = []
+  const bytes = new Uint8Array(40).map((_, i) => i * 37)
+  inBothWorlds(() => {
+    const key = keyAt(bytes, 5)
+    if (key.length !== 32 || !equalBytes(idOfKey(key), bytes.subarray(5, 37)) || keyAt(bytes) !== keyAt(bytes, 0)) failures.push(key)
+  })
+  t.same(failures, [])
 })
 
 t.test('PC-17 hexadecimal is written in lower case, read in either, and nothing else passes', async (t) => {

@@ -308,12 +308,14 @@ t.test('HS-17 extensions: literal missing lists what the client should send', as
   t.notOk('rate' in welcome)
 })
 
-t.test('HS-23 extensions: rate tells how many new nodes and bytes a second are taken', async (t) => {
+t.test('HS-23 extensions: rate tells how many new nodes and bytes a second are taken, and how many more after a welcome', async (t) => {
   const { server, join } = createTestServer(t, { limits: limitsSchema.parse({ nodesPerSecond: 7, bytesPerSecond: 0 }) })
   await server.store.open()
   const client = await join('plans', peer(1), { client: { name: 'x', version: '1', ext: ['rate'] } })
   t.same(client.frames[0].ext, ['rate'])
-  t.same(client.frames[0].rate, { nodes: 7, bytes: 0 })
+  t.same(client.frames[0].rate, { nodes: 7, bytes: 0, reconcile: { nodes: 50_000, bytes: 67_108_864, ms: 30_000 } })
+  const again = await join('plans', peer(1), { client: { name: 'x', version: '1', ext: ['rate'] } })
+  t.same(again.frames[0].rate, { nodes: 7, bytes: 0 }, 'the allowance is given once a minute')
 })
 
 t.test('HS-18 a room that cannot be loaded in time, or at all, closes with 1013 and is asked for again', async (t) => {
