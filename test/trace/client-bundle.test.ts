@@ -2,6 +2,10 @@ import t from 'tap'
 import { gzipSync } from 'node:zlib'
 import { fileURLToPath } from 'node:url'
 import { type Metafile, buildSync } from 'esbuild'
+import { nobleBlake3 } from '../../lib/protocol/blake3.js'
+import { plainBlake3 } from '../../lib/protocol/blake3-plain.js'
+import { loadBlake3 } from '../../lib/protocol/blake3-wasm.js'
+import { toHex } from '../../lib/protocol/hex.js'
 
 const LIBRARY = fileURLToPath(new URL('../../lib', import.meta.url))
 /** What a page loads before its first line runs, compressed. */
@@ -27,7 +31,8 @@ function bundle (contents: string): Bundle {
     target: 'es2023',
     outdir: 'out',
     write: false,
-    metafile: true
+    metafile: true,
+    logLevel: 'silent'
   })
   const { outputs } = metafile
   const chunks = new Map(outputFiles.map(({ path, text }) => [path.slice(LIBRARY.length + 1), text]))
@@ -57,4 +62,20 @@ t.test('CT-21 who takes a part of the client loads that part only', async (t) =>
     t.ok(first < whole / 3, `${contents}: ${first} of ${whole} bytes`)
   }
   t.ok(bundle("import './client/index.js'").first < 200, 'nothing happens on import')
+})
+
+t.test('CT-22 the hash of the first bundle is BLAKE3, for every length and under a key', async (t) => {
+  const data = Uint8Array.from({ length: 20_000 }, (_, i) => i * 7 + (i >> 8))
+  const key = data.slice(5, 37)
+  const fast = await loadBlake3([key])
+  const wrong: number[] = []
+  const lengths = [...Array(1_200).keys(), 2_047, 2_048, 2_049, 3_072, 3_073, 4_096, 5_000, 7_169, 8_192, 16_384, 16_385, 19_999]
+  for (const length of lengths) {
+    const part = data.subarray(1, 1 + length)
+    const [own, wasm, noble] = [plainBlake3, fast, nobleBlake3].map((blake3) => toHex(blake3.hash(part)) + toHex(blake3.keyed(key)(part)))
+    if (own !== wasm || own !== noble) wrong.push(length)
+  }
+  t.same(wrong, [])
+  t.equal(toHex(plainBlake3.hash(new Uint8Array())), 'af1349b9f5f9a1a6a0404dea36dcc9499bcb25c9adc112b7cc9a93cae41f3262', 'the published hash of nothing')
+  t.throws(() => plainBlake3.keyed(new Uint8Array(31)), RangeError)
 })
