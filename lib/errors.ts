@@ -82,6 +82,7 @@ export const REASONS = {
   'client.denied': reason('the server refuses this client', 403),
   'client.timeout': reason('it took too long', 504, null, true),
   'client.closed': reason('the document is closed', 410),
+  'client.out_of_scope': reason('the key is not followed', 403),
   'client.blob': reason('the blob could not be fetched', 502, null, true),
   'plugin.upgrade_conflict': reason('another scope already answers upgrades on this server', 500),
   'plugin.key_invalid': reason('the server key file is unreadable or has the wrong size', 500)

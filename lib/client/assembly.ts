@@ -1,26 +1,24 @@
 import { type Clock, systemClock } from '../clock.js'
+import { NodalmergeError } from '../errors.js'
 import { toHex } from '../protocol/hex.js'
 import type { UnknownMessage } from '../protocol/message.js'
 import type { ServerMessage } from '../protocol/server-message.js'
 import { createViews } from '../state/views.js'
 import { type BlobDriver, createBlobs } from './blobs.js'
 import { type DocFeed, createDocFeed } from './doc-event.js'
-import { type Ed25519, loadEd25519 } from './ed25519.js'
+import { type Following, createFollowing } from './following.js'
+import { type Ground, layGround, withoutStorage } from './ground.js'
 import { type Handles, createHandles } from './handles.js'
-import { type ClientHash, createHash } from './hash.js'
-import { type Link, createLink } from './link.js'
+import { type Link, type LinkHandlers, createLink } from './link.js'
 import type { DocOptions } from './options.js'
 import { createPace } from './pace.js'
 import { watchPage } from './page.js'
 import { type Presence, type PresenceDriver, createPresence } from './presence.js'
-import { type OpenSocket, loadSocket } from './socket.js'
 import { type StatusBoard, connectionOf, createStatus } from './status.js'
-import type { RoomStorage } from './storage.js'
-import { memoryStorage } from './storage-memory.js'
 import { type Sync, createSync } from './sync.js'
 
 /** A document's parts, put together and loaded, not connected. */
-export interface Assembly {
+export interface Assembly extends Pick<Handles, 'text' | 'list'> {
   readonly pubkey: string
   readonly author: string
   readonly clock: Clock
@@ -36,98 +34,114 @@ export interface Assembly {
   close (): Promise<void>
 }
 
-interface Ground { storage: Kept, ed25519: Ed25519, blake3: ClientHash, open: OpenSocket, seeds: { identity: Uint8Array, writer: Uint8Array } }
+interface Parts extends Pick<Assembly, 'clock' | 'feed' | 'sync' | 'link' | 'handles' | 'blobs' | 'status'> {
+  readonly ground: Ground
+  readonly following: Following
+  readonly presence: PresenceDriver<object>
+  readonly live: Live
+}
 
-/** A room's storage, and what the status says of it. */
-interface Kept { room: RoomStorage, state: 'ok' | 'failed' | 'memory' }
+/** Where the document is in its life. */
+interface Live {
+  loading: boolean
+  /** The present session; its number is null where the server gives none. */
+  session: { number: number | null } | null
+}
 
+/** Storage that cannot be read is reported and done without, like one that cannot be opened. */
 export async function assemble (options: DocOptions): Promise<Assembly> {
   const feed = createDocFeed(options.logger ?? console)
-  const ground = await prepare(options, feed)
+  const ground = await layGround(options, feed)
   try {
     return await build(options, ground, feed)
   } catch (error) {
-    await ground.storage.room.close()
-    throw error
+    if (options.storage === undefined) throw error
+    return await build(options, await withoutStorage(ground, options, feed, error), feed)
   }
-}
-
-/** Storage that cannot be opened is reported and replaced by memory: an editor that cannot save is better than none. */
-async function prepare (options: DocOptions, feed: DocFeed): Promise<Ground> {
-  const blake3 = createHash()
-  const [ed25519, open] = await Promise.all([loadEd25519(), loadSocket(options.webSocket)])
-  const { storage, room, identity } = options
-  if (storage !== undefined) {
-    try {
-      const kept: Kept = { room: await storage.open(room), state: 'ok' }
-      return { ed25519, blake3, open, storage: kept, seeds: await kept.room.identity(identity) }
-    } catch (error) {
-      if (error instanceof RangeError || error instanceof TypeError) throw error
-      feed.tell('error', error)
-    }
-  }
-  const kept: Kept = { room: await memoryStorage().open(room), state: storage === undefined ? 'memory' : 'failed' }
-  return { ed25519, blake3, open, storage: kept, seeds: await kept.room.identity(identity) }
 }
 
 async function build (options: DocOptions, ground: Ground, feed: DocFeed): Promise<Assembly> {
+  const parts = await makeParts(options, ground, feed).catch(async (error: unknown) => {
+    await ground.storage.close()
+    throw error
+  })
+  const { sync, blobs, handles, following, link, live } = parts
+  const stops = listen(parts)
+  let closing: Promise<void> | null = null
+  const close = (): Promise<void> => (closing ??= end(parts, stops))
+  try {
+    await sync.load()
+    await blobs.load()
+  } catch (error) {
+    await close()
+    throw error
+  }
+  live.loading = false
+
+  function within<Handle> (handle: Handle, key: string): Handle {
+    if (!following.follows(key)) throw new NodalmergeError('client.out_of_scope', `${key} is not followed`)
+    return handle
+  }
+
+  return {
+    ...parts,
+    pubkey: toHex((await ground.ed25519.signer(ground.seeds.identity)).publicKey),
+    author: toHex(sync.author),
+    text: (key) => within(handles.text(key), key),
+    list: <T>(key: string) => within(handles.list<T>(key), key),
+    presence: <State extends object>() => parts.presence as unknown as Presence<State>,
+    session: () => live.session?.number ?? null,
+    subscribe (patterns) {
+      const wider = following.replace(patterns)
+      if (!wider) return following.ask()
+      // What was left out so far is only found by what a greeting says is held.
+      const { state } = link.state
+      if (state !== 'connecting' && state !== 'greeting' && state !== 'open') return
+      link.disconnect()
+      link.connect()
+    },
+    close
+  }
+}
+
+async function makeParts (options: DocOptions, ground: Ground, feed: DocFeed): Promise<Parts> {
   const { clock = systemClock, random = Math.random } = options
-  const { storage, ed25519, blake3 } = ground
+  const { storage, ed25519, blake3, seeds } = ground
   const fault = (error: unknown): void => { feed.tell('error', error) }
   const send: Link['send'] = (frame) => link.send(frame)
   const pace = createPace(clock)
-  const pubkey = toHex((await ed25519.signer(ground.seeds.identity)).publicKey)
-  let patterns = options.subscribe
-  let session: number | null = null
-  let loading = true
-
+  const live: Live = { loading: true, session: null }
+  const pubkey = toHex((await ed25519.signer(seeds.identity)).publicKey)
   const sync = await createSync({
-    storage: storage.room,
+    storage,
     ed25519,
-    seed: ground.seeds.writer,
+    seed: seeds.writer,
     blake3,
     clock,
     pace,
-    views: (confirmed) => createViews({ confirmed, onConflict: (conflict) => { if (!loading) feed.tell('conflict', conflict) } }),
+    views: (confirmed) => createViews({ confirmed, onConflict: (conflict) => { if (!live.loading) feed.tell('conflict', conflict) } }),
     send,
     resync: () => { link.reauth() },
     cipher: options.encryption
   })
-  const blobs = createBlobs({ storage: storage.room, blake3, clock, random, send, mode: options.blobs, fault })
-  const presence: PresenceDriver<object> = createPresence<object>({ pubkey, clock, send, options: options.presence, fault })
-  const link: Link = createLink({
-    url: options.url,
-    room: options.room,
-    pubkey,
-    open: ground.open,
-    auth: options.auth,
-    subscribe: () => patterns,
-    direct: blobs.direct,
-    clock,
-    random,
-    pace,
-    reconnect: options.reconnect,
-    handlers: {
-      greeting: sync.greeting,
-      welcome (welcome, spoken) {
-        session = welcome.session_id ?? null
-        sync.welcome(welcome, spoken)
-        presence.welcome(welcome, spoken.ext.size > 0)
-        blobs.welcome(welcome)
-      },
-      pack: sync.pack,
-      ack: sync.ack,
-      error (error) {
-        sync.refused(error)
-        blobs.message(error)
-      },
-      message: heard,
-      fault,
-      state ({ state }) {
-        if (state !== 'open' && session !== null) left()
-        status.refresh()
-      }
-    }
+  const blobs = createBlobs({ storage, blake3, clock, random, send, mode: options.blobs, fault })
+  const presence = createPresence<object>({ pubkey, clock, send, options: options.presence, fault })
+  const following = createFollowing(options.subscribe, send, () => { arrived(parts) })
+  const handlers: LinkHandlers = {
+    greeting: sync.greeting,
+    welcome: (welcome, spoken) => { welcomed(parts, welcome, spoken) },
+    pack (bytes, from) {
+      following.pack(from)
+      sync.pack(bytes)
+    },
+    ack: sync.ack,
+    error: sync.refused,
+    message: (message) => { heard(parts, message) },
+    fault,
+    state: () => { moved(parts) }
+  }
+  const link = createLink({
+    ...options, open: ground.open, pubkey, subscribe: () => following.patterns, direct: blobs.direct, clock, random, pace, handlers
   })
   const handles = createHandles(sync, { clock, blobs, onError: fault, ...(options.flushMs === undefined ? {} : { flushMs: options.flushMs }) })
   const status = createStatus(() => ({
@@ -137,38 +151,61 @@ async function build (options: DocOptions, ground: Ground, feed: DocFeed): Promi
     unsent: sync.counts.unsent,
     unacknowledged: sync.counts.unacknowledged,
     blobs: blobs.unsent,
-    storage: storage.state
+    storage: ground.kept
   }), fault)
+  const parts: Parts = { ground, clock, feed, sync, link, handles, blobs, presence, following, status, live }
+  return parts
+}
 
-  function left (): void {
-    session = null
+function welcomed ({ live, sync, presence, blobs, following }: Parts, ...[welcome, spoken]: Parameters<LinkHandlers['welcome']>): void {
+  live.session = { number: welcome.session_id ?? null }
+  sync.welcome(welcome, spoken)
+  presence.welcome(welcome, spoken.ext.size > 0)
+  blobs.welcome(welcome)
+  following.ask()
+}
+
+/** The server has sent what there is of the keys that are followed; once that is taken in, it counts. */
+async function arrived ({ live, sync }: Parts): Promise<void> {
+  const { session } = live
+  await sync.idle()
+  if (session === live.session) sync.followed()
+}
+
+function moved ({ link, live, sync, presence, blobs, status }: Parts): void {
+  if (link.state.state !== 'open' && live.session !== null) {
+    live.session = null
     sync.disconnected()
     presence.disconnected()
     blobs.disconnected()
   }
+  status.refresh()
+}
 
-  function heard (message: ServerMessage | UnknownMessage): void {
-    if (message.type === 'peer-joined' || message.type === 'peer-left') {
-      const { from, pubkey: key, peer_id: peerId, peer_type: peerType } = message
-      feed.tell('peer', { type: message.type === 'peer-joined' ? 'joined' : 'left', pubkey: key ?? from, peerId: peerId ?? from, peerType: peerType ?? '' })
-    }
-    if (!presence.message(message)) blobs.message(message)
-    status.refresh()
+function heard ({ feed, following, presence, blobs, status }: Parts, message: ServerMessage | UnknownMessage): void {
+  if (message.type === 'subscribe-ack') following.acknowledged()
+  if (message.type === 'peer-joined' || message.type === 'peer-left') {
+    const { pubkey, peer_id: peerId, peer_type: peerType } = message
+    feed.tell('peer', { type: message.type === 'peer-joined' ? 'joined' : 'left', pubkey, peerId, peerType })
   }
+  if (!presence.message(message)) blobs.message(message)
+  status.refresh()
+}
 
-  const stops = [
+function listen ({ ground, feed, sync, blobs, presence, handles, status }: Parts): (() => void)[] {
+  return [
     handles.onChange((event) => {
       blobs.referenced(event.maps.flatMap(({ op, value }) => op === 'blob' ? [(value as { hash: string }).hash] : []))
       feed.tell('change', event)
       status.refresh()
     }),
     sync.onCounts(status.refresh),
-    sync.onProblem(fault),
+    sync.onProblem((problem) => { feed.tell('error', problem) }),
     // Told when everybody has heard of the change it made, so that what a listener writes then stands where it should.
     sync.onRejection((rejection) => { queueMicrotask(() => { feed.tell('rejection', rejection) }) }),
     sync.onStorage((error) => {
-      storage.state = error !== null ? 'failed' : options.storage === undefined ? 'memory' : 'ok'
-      if (error !== null) fault(error)
+      ground.kept = error === null ? 'ok' : 'failed'
+      if (error !== null) feed.tell('error', error)
       status.refresh()
     }),
     blobs.observe((event) => {
@@ -179,39 +216,15 @@ async function build (options: DocOptions, ground: Ground, feed: DocFeed): Promi
     status.subscribe((now) => { feed.tell('status', now) }),
     watchPage(handles.flush)
   ]
+}
 
-  let closing: Promise<void> | null = null
-  async function close (): Promise<void> {
-    handles.close()
-    await sync.close()
-    presence.close()
-    link.close()
-    blobs.close()
-    status.settle()
-    for (const stop of stops) stop()
-    await storage.room.close()
-  }
-
-  await sync.load()
-  await blobs.load()
-  loading = false
-  return {
-    pubkey,
-    author: toHex(sync.author),
-    clock,
-    feed,
-    sync,
-    link,
-    handles,
-    blobs,
-    status,
-    presence: <State extends object>() => presence as unknown as Presence<State>,
-    session: () => session,
-    subscribe (next) {
-      if (!Array.isArray(next) || next.some((pattern) => typeof pattern !== 'string')) throw new TypeError('patterns are texts')
-      patterns = next
-      link.send({ type: 'subscribe', patterns: next })
-    },
-    close: () => (closing ??= close())
-  }
+async function end ({ ground, handles, sync, presence, link, blobs, status }: Parts, stops: readonly (() => void)[]): Promise<void> {
+  handles.close()
+  await sync.close()
+  presence.close()
+  link.close()
+  blobs.close()
+  status.settle()
+  for (const stop of stops) stop()
+  await ground.storage.close()
 }

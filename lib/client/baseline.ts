@@ -28,6 +28,8 @@ export interface Baseline {
   seen (node: NodeView): void
   /** A pack was worked off. */
   look (): void
+  /** What is followed has arrived; heads of the rest will not come. */
+  followed (): void
   end (): void
 }
 
@@ -35,7 +37,7 @@ export interface Baseline {
 const QUIET_MS = 2000
 
 /** `settled`: what the server lacks is known, or being looked up. */
-interface Session { heads: Uint8Array[], proven: Map<string, Uint8Array>, settled: boolean, cancel: () => void }
+interface Session { heads: Uint8Array[], proven: Map<string, Uint8Array>, settled: boolean, followed: boolean, cancel: () => void }
 
 /** `ready` is told once a session which confirmed nodes the server lacks: too many when it did not say enough, never too few. */
 export function createBaseline (replica: Replica, clock: Clock, ready: (lost: Ranges) => void): Baseline {
@@ -45,7 +47,7 @@ export function createBaseline (replica: Replica, clock: Clock, ready: (lost: Ra
   function begin (announced: Announced, literal: boolean): void {
     const root = fromHex(announced.root, ID_LENGTH)
     const heads = fromHexList(announced.frontier)
-    const own: Session = { heads, proven: new Map(heads.map((head) => [keyAt(head), head])), settled: false, cancel: () => {} }
+    const own: Session = { heads, proven: new Map(heads.map((head) => [keyAt(head), head])), settled: false, followed: false, cancel: () => {} }
     session = own
     const nothing = dag.size === 0 || (root !== null && equalBytes(root, dag.root())) || (literal && fromHexList(announced.missing).length === 0)
     if (nothing) finish(own, NONE)
@@ -74,7 +76,7 @@ export function createBaseline (replica: Replica, clock: Clock, ready: (lost: Ra
   }
 
   return {
-    get caughtUp () { return session !== null && held(session) },
+    get caughtUp () { return session !== null && (session.followed || held(session)) },
     begin,
     seen (node) {
       if (session === null || session.settled) return
@@ -87,6 +89,7 @@ export function createBaseline (replica: Replica, clock: Clock, ready: (lost: Ra
       if (session.heads.length > 0 && held(session)) compute(session)
       else wait(session)
     },
+    followed () { if (session !== null) session.followed = true },
     end () {
       session?.cancel()
       session = null

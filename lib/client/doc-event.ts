@@ -28,6 +28,8 @@ export type EventName = keyof DocEvents
 export interface DocFeed {
   on<Name extends EventName> (name: Name, listen: (event: DocEvents[Name]) => void): () => void
   tell<Name extends EventName> (name: Name, event: DocEvents[Name]): void
+  /** From now on somebody can listen: tells the faults so far. */
+  open (): void
 }
 
 const NAMES: readonly EventName[] = ['change', 'status', 'rejection', 'conflict', 'presence', 'peer', 'blob', 'error']
@@ -35,8 +37,11 @@ const NAMES: readonly EventName[] = ['change', 'status', 'rejection', 'conflict'
 /** The events of one document. Faults nobody listens to go to `logger`. */
 export function createDocFeed (logger: Pick<Console, 'warn'>): DocFeed {
   let errors = 0
+  let early: unknown[] = []
+  let opened = false
   const fault = (error: unknown): void => {
-    if (errors > 0) feeds.error.tell(error)
+    if (!opened) early.push(error)
+    else if (errors > 0) feeds.error.tell(error)
     else logger.warn('nodalmerge:', error)
   }
   /** What a listener for faults throws cannot go to listeners for faults. */
@@ -60,6 +65,11 @@ export function createDocFeed (logger: Pick<Console, 'warn'>): DocFeed {
     tell (name, event) {
       if (name === 'error') fault(event)
       else feeds[name].tell(event)
+    },
+    open () {
+      opened = true
+      early.forEach(fault)
+      early = []
     }
   }
 }

@@ -1,6 +1,8 @@
 import type { Readable } from './readable.js'
 import type { Blobs } from './blobs.js'
 import { assemble } from './assembly.js'
+import { breathe } from './breath.js'
+import { NodalmergeError } from '../errors.js'
 import type { DocEvents, EventName } from './doc-event.js'
 import type { Handles } from './handles.js'
 import { type DocOptions, checkOptions } from './options.js'
@@ -12,7 +14,7 @@ import { type WaitOptions, waitFor } from './wait.js'
  * A room as one of its users has it: readable and writable at once, with or without a connection, the same in a browser and in Node
  * (spec/client.md §10). Everything written is applied here first, kept in storage, then sent.
  */
-export interface Doc extends Pick<Handles, 'map' | 'text' | 'list' | 'transact' | 'undoManager' | 'canonical'> {
+export interface Doc extends Pick<Handles, 'map' | 'transact' | 'undoManager' | 'canonical'> {
   readonly room: string
   /** The user's public key in hexadecimal. */
   readonly pubkey: string
@@ -29,9 +31,16 @@ export interface Doc extends Pick<Handles, 'map' | 'text' | 'list' | 'transact' 
   whenSynced (options?: WaitOptions): Promise<void>
   /** Resolves once everything written so far is durable on the server. */
   flush (options?: WaitOptions): Promise<void>
-  /** Resolves once everything written so far is in local storage. */
+  /** Resolves once everything written so far is in local storage. Rejects with `client.storage` while that fails. */
   saved (): Promise<void>
-  /** Replaces the patterns of what is followed. */
+  /** The text under a key. Throws `client.out_of_scope` when the key is not followed. */
+  text: Handles['text']
+  /** The list under a key. Throws like `text`. */
+  list: Handles['list']
+  /**
+   * Replaces the patterns of what is followed; none means everything. What they let in is fetched, over a new connection when history
+   * may have been left out; what is here already stays.
+   */
   subscribe (patterns: readonly string[]): void
   connect (): void
   disconnect (): void
@@ -50,10 +59,21 @@ export async function createDoc (options: DocOptions): Promise<Doc> {
   options.signal?.throwIfAborted()
   const parts = await assemble(options)
   const { sync, link, handles, status, clock, feed } = parts
+  const { signal } = options
+  const aborted = (): void => { close().catch((error: unknown) => { feed.tell('error', error) }) }
+  const close = (): Promise<void> => {
+    signal?.removeEventListener('abort', aborted)
+    return parts.close()
+  }
+  if (signal?.aborted === true) {
+    await close()
+    throw signal.reason
+  }
+  signal?.addEventListener('abort', aborted)
   if (options.connect !== false) link.connect()
-  const close = parts.close
-  options.signal?.addEventListener('abort', () => { close().catch((error: unknown) => { feed.tell('error', error) }) }, { once: true })
   status.settle()
+  // Whoever waits for the document can listen by then.
+  breathe().then(feed.open)
   return {
     room: options.room,
     pubkey: parts.pubkey,
@@ -61,23 +81,28 @@ export async function createDoc (options: DocOptions): Promise<Doc> {
     get sessionId () { return parts.session() },
     status,
     map: handles.map,
-    text: handles.text,
-    list: handles.list,
+    text: parts.text,
+    list: parts.list,
     transact: handles.transact,
     undoManager: handles.undoManager,
     canonical: handles.canonical,
     presence: parts.presence,
     blobs: parts.blobs,
     on: feed.on,
-    whenSynced: async (wait) => await waitFor(status, ({ synced }) => synced, clock, wait),
+    async whenSynced (wait) {
+      status.settle()
+      await waitFor(status, ({ synced }) => synced, clock, wait)
+    },
     async flush (wait) {
       handles.flush()
       status.settle()
-      await waitFor(status, ({ unacknowledged, blobs, unsaved }) => unacknowledged + blobs + unsaved === 0, clock, wait)
+      await waitFor(status, ({ unacknowledged, blobs }) => unacknowledged + blobs === 0, clock, wait)
     },
     async saved () {
       handles.flush()
       await sync.idle()
+      status.settle()
+      if (status.get().storage === 'failed') throw new NodalmergeError('client.storage')
     },
     subscribe: parts.subscribe,
     connect: link.connect,

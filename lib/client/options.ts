@@ -2,7 +2,7 @@ import type { Clock } from '../clock.js'
 import type { Reconnect } from './backoff.js'
 import type { RoomCipher } from './encryption.js'
 import type { PresenceOptions } from './presence.js'
-import type { WebSocketClass } from './socket.js'
+import { type WebSocketClass, roomUrl } from './socket.js'
 import type { Storage } from './storage.js'
 import type { Auth } from './token.js'
 
@@ -13,7 +13,11 @@ export interface DocOptions {
   room: string
   /** Where the document is kept. Default: in memory, which ends with the process or the page. */
   storage?: Storage
-  /** The user's Ed25519 seed, 32 bytes. Default: one that is made and kept in the storage. */
+  /**
+   * The user's Ed25519 seed, 32 bytes. Default: one that is made and kept in the storage. A seed that is given without durable storage
+   * must not write anywhere else at the same time, nor here before `whenSynced`: two nodes of one key and one Lamport value would give
+   * one id to two characters, and what an earlier run wrote with it is only known from the server.
+   */
   identity?: Uint8Array
   /** A room token, or a function that gets one. Default: none. */
   auth?: Auth
@@ -48,10 +52,10 @@ const KNOWN: Readonly<Record<keyof DocOptions, (value: unknown) => boolean>> = {
   auth: (value) => typeof value === 'function' || isObject(value),
   subscribe: (value) => Array.isArray(value) && value.every(isText),
   connect: (value) => typeof value === 'boolean',
-  flushMs: (value) => typeof value === 'number' && value >= 0,
-  blobs: (value) => value === 'lazy' || value === 'eager',
-  presence: isObject,
-  reconnect: isObject,
+  flushMs: isNumber,
+  blobs: isText,
+  presence: isNumbers,
+  reconnect: isNumbers,
   encryption: isObject,
   webSocket: (value) => typeof value === 'function',
   logger: isObject,
@@ -60,18 +64,30 @@ const KNOWN: Readonly<Record<keyof DocOptions, (value: unknown) => boolean>> = {
   random: (value) => typeof value === 'function'
 }
 
-/** Throws TypeError for what is missing or of a wrong type, RangeError for a name that is no option. */
+/** Throws TypeError for what is missing or of a wrong type, RangeError for a name that is no option and a value that none can have. */
 export function checkOptions (options: DocOptions): void {
   if (!isObject(options)) throw new TypeError('createDoc takes an object of options')
   for (const name of ['url', 'room'] as const) if (!isText(options[name])) throw new TypeError(`${name} is a text and has to be given`)
   for (const [name, value] of Object.entries(options)) {
     if (!Object.hasOwn(KNOWN, name)) throw new RangeError(`there is no option ${name}`)
-    if (value !== undefined && !KNOWN[name as keyof DocOptions](value)) throw new TypeError(`the option ${name} cannot be ${String(value)}`)
+    if (value !== undefined && !KNOWN[name as keyof DocOptions](value)) throw new TypeError(`the option ${name} is of another type`)
   }
+  roomUrl(options.url, options.room)
+  const { blobs, flushMs, presence, reconnect } = options
+  if (blobs !== undefined && blobs !== 'lazy' && blobs !== 'eager') throw new RangeError("blobs is 'lazy' or 'eager'")
+  for (const value of [flushMs, ...Object.values({ ...presence, ...reconnect })]) if (value !== undefined && !(value >= 0)) throw new RangeError('times are not negative')
 }
 
 function isText (value: unknown): value is string {
   return typeof value === 'string'
+}
+
+function isNumber (value: unknown): value is number {
+  return typeof value === 'number'
+}
+
+function isNumbers (value: unknown): boolean {
+  return isObject(value) && Object.values(value).every((entry) => entry === undefined || isNumber(entry))
 }
 
 function isObject (value: unknown): value is object {

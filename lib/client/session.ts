@@ -16,8 +16,8 @@ export interface SessionHandlers {
   greeting (): Greeting
   /** The session has begun: frames can be sent. `ext` is what both sides speak. */
   welcome (welcome: Welcome, link: { ext: ReadonlySet<string> }): void
-  /** The bytes of a pack, in the order of arrival; with some servers before the welcome. */
-  pack (bytes: Uint8Array): void
+  /** The bytes of a pack and whom they are from, in the order of arrival; with some servers before the welcome. */
+  pack (bytes: Uint8Array, from: string): void
   ack (ack: PackAck): void
   /** An `error` message of the server. */
   error (error: ErrorMessage): void
@@ -147,7 +147,7 @@ export function createSession (options: SessionOptions): Session {
 
   function handle (message: ServerMessage | UnknownMessage): void {
     switch (message.type) {
-      case 'pack': return handlers.pack(fromBase64(message.nodes))
+      case 'pack': return handlers.pack(fromBase64(message.nodes), message.from)
       case 'pack-ack': return handlers.ack(message)
       case 'welcome': return welcomed(message)
       case 'error':

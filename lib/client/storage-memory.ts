@@ -32,6 +32,19 @@ export function memoryStorage (): Storage {
   }
 }
 
+/**
+ * For documents that are kept nowhere: seeds and blobs as above, but no nodes, which the document holds anyway.
+ */
+export async function passingRoom (room: string): Promise<RoomStorage> {
+  const storage = await memoryStorage().open(room)
+  return {
+    ...storage,
+    async * load () {},
+    pending: async () => [],
+    async write () {}
+  }
+}
+
 function memoryRoom (room: string, kept: Kept, locks: Locks): RoomStorage {
   const claim = createClaim(room, shelf(kept), locks)
   let closed = false

@@ -46,6 +46,8 @@ export interface Sync extends Core {
   pack (bytes: Uint8Array): void
   ack (ack: PackAck): void
   refused (error: ErrorMessage): void
+  /** Of the keys that are followed everything is here, though announced heads are not. */
+  followed (): void
   /** The socket is gone. */
   disconnected (): void
   /** Calls `listen` after `counts` or `synced` may have changed, at most once in a turn. */
@@ -149,9 +151,11 @@ export async function createSync (parts: SyncParts): Promise<Sync> {
   }
 
   async function load (): Promise<void> {
+    // In this order: what another tab confirms in between is found twice, not never.
+    const pending = await storage.pending()
     for await (const pack of storage.load()) await intake.stored(pack)
     journal.loaded()
-    await drive(revive(await storage.pending()))
+    await drive(revive(pending))
     phase = 'loaded'
     news.change({ from: 'storage' })
   }
@@ -183,6 +187,7 @@ export async function createSync (parts: SyncParts): Promise<Sync> {
     pack: intake.pack,
     ack: uplink.ack,
     refused: uplink.error,
+    followed: uplink.followed,
     disconnected: uplink.disconnected,
     load,
     async idle () {

@@ -29,6 +29,8 @@ export interface Uplink {
   seen (node: NodeView): void
   /** A pack of so many nodes was worked off. */
   answered (nodes: number): void
+  /** Of the keys that are followed everything is here. */
+  followed (): void
   /** Pending nodes have become confirmed. */
   progress (): void
   /** Asks for nodes: by id first, then for everything that is not here. */
@@ -107,6 +109,10 @@ export function createUplink (parts: UplinkParts): Uplink {
     answered (nodes) {
       baseline.look()
       if (!acks) proof.answered(nodes)
+      news.recount()
+    },
+    followed () {
+      baseline.followed()
       news.recount()
     },
     progress () {
