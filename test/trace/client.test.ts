@@ -181,6 +181,8 @@ t.test('CT-3 a key pressed in a long text costs what it costs in a short one, an
     }
     await doc.saved()
   })
+  // The first ones meet code that is not yet optimised.
+  await press(await paper(t, 500))
   const short = await press(await paper(t, 1_500))
   const long = await press(await paper(t, 24_000))
   t.ok(long < 4 * short, `${long} µs after 24,000 edits, ${short} µs after 1,500`)
@@ -188,13 +190,14 @@ t.test('CT-3 a key pressed in a long text costs what it costs in a short one, an
 
 t.test('CT-4 many edits of one transaction cost each what one costs', async (t) => {
   const run = async (edits: number): Promise<number> => {
-    const doc = await paper(t, 500)
+    const doc = await createDoc({ url: 'ws://127.0.0.1:9', room: ROOM, connect: false })
+    t.teardown(doc.close)
     return await cost(async () => {
-      doc.transact(() => { for (let i = 0; i < edits; i++) doc.text(KEY).insert(i * 7 % 300, 'k') })
+      doc.transact(() => { for (let i = 0; i < edits; i++) doc.text(KEY).insert(i, 'k') })
       await doc.saved()
     })
   }
-  const few = await run(500)
-  const many = await run(8_000)
-  t.ok(many < 3 * 16 * few, `${many} µs for 8,000 edits, ${few} µs for 500`)
+  const few = await run(2_000)
+  const many = await run(64_000)
+  t.ok(many < 2.5 * 32 * few, `${many} µs for 64,000 edits, ${few} µs for 2,000`)
 })
