@@ -1,5 +1,6 @@
 import type { Change } from '../state/change.js'
 import type { LwwMap } from '../state/map.js'
+import type { Splice } from '../state/text.js'
 import { equalBytes } from '../protocol/bytes.js'
 import type { ChangeEvent, EventSource, ListChange, MapChange } from './event.js'
 import { decodeValue } from './json.js'
@@ -11,7 +12,14 @@ export interface Cause { source: EventSource, origin?: unknown }
 export function addChange (to: Change, { maps, lists, texts }: Change, but: string | null = null): void {
   for (const [key, old] of maps) if (!to.maps.has(key)) to.maps.set(key, old)
   for (const key of lists) to.lists.add(key)
-  for (const [key, splices] of texts) if (key !== but) to.texts.set(key, [...to.texts.get(key) ?? [], ...splices])
+  for (const [key, splices] of texts) if (key !== but) addSplices(to, key, splices)
+}
+
+/** Adds splices of one text to a change made by `noChange`, which keeps lists of its own: they grow in place. */
+export function addSplices ({ texts }: Change, key: string, splices: readonly Splice[]): void {
+  const known = texts.get(key)
+  if (known === undefined) texts.set(key, [...splices])
+  else for (const splice of splices) known.push(splice)
 }
 
 export function noChange (): Change {

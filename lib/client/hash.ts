@@ -1,4 +1,5 @@
-import { type Blake3, nobleBlake3 } from '../protocol/blake3.js'
+import type { Blake3 } from '../protocol/blake3.js'
+import { plainBlake3 } from '../protocol/blake3-plain.js'
 
 /** BLAKE3 that is there at once, in plain JavaScript, and goes on in WebAssembly, ten times as fast, once that is loaded. */
 export interface ClientHash extends Blake3 {
@@ -8,7 +9,7 @@ export interface ClientHash extends Blake3 {
 
 /** `load` fetches the faster one, by default from a chunk of its own; when that fails the plain one goes on. */
 export function createHash (load: () => Promise<Blake3> = loadWasm): ClientHash {
-  let best = nobleBlake3
+  let best = plainBlake3
   return {
     hash: (data) => best.hash(data),
     keyed: (key) => best.keyed(key),

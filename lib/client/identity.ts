@@ -1,4 +1,4 @@
-import { nobleBlake3 } from '../protocol/blake3.js'
+import { plainBlake3 } from '../protocol/blake3-plain.js'
 import { concat } from '../protocol/bytes.js'
 import { toHex } from '../protocol/hex.js'
 import { utf8Encode } from '../protocol/postcard.js'
@@ -90,5 +90,5 @@ function randomSeed (): Uint8Array {
 
 /** Names the pair of room and seed without telling the seed: all pages of an origin see the names of its locks. */
 function lockName (room: string, seed: Uint8Array): string {
-  return `nodalmerge:writer:${toHex(nobleBlake3.hash(concat([utf8Encode(room), seed])))}`
+  return `nodalmerge:writer:${toHex(plainBlake3.hash(concat([utf8Encode(room), seed])))}`
 }

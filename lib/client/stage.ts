@@ -40,6 +40,8 @@ export function createStage (map: () => LwwMap): Stage {
     },
     take () {
       const nodes: { ops: MapOp[], entries: Entry[] }[] = []
+      // Every keystroke comes by here, and emptying an empty map has a price.
+      if (staged.size === 0) return nodes
       let room = 0
       for (const [key, { held, item }] of staged) {
         const size = 3 * key.length + (held.value?.length ?? 0)

@@ -6,7 +6,7 @@ import type { Document } from '../state/document.js'
 import type { Held } from '../state/map.js'
 import type { Splice } from '../state/text.js'
 import { type Aliases, createAliases } from './aliases.js'
-import { type Cause, addChange, eventOf, noChange } from './change.js'
+import { type Cause, addChange, addSplices, eventOf, noChange } from './change.js'
 import type { Core, WrittenNode } from './core.js'
 import type { Entry } from './entry.js'
 import { type Feed, createFeed } from './feed.js'
@@ -84,7 +84,7 @@ export interface Workspace {
   close (): void
 }
 
-interface Running extends Cause { change: Change, entries: Entry[], since: number }
+interface Running { cause: Cause, change: Change, entries: Entry[], since: number }
 
 /** What is being typed; `within` is the last transaction that did. */
 interface Typed { key: string, typing: Typing, origin: unknown, within: Running, since: number, cancel: () => void }
@@ -109,7 +109,7 @@ export function createWorkspace (core: Core, options: WorkspaceOptions = {}): Wo
   function run<R> (cause: Cause, fn: (own: Running) => R): R {
     if (closed) throw new NodalmergeError('client.closed')
     if (running !== null) return fn(running)
-    const own: Running = { ...cause, change: noChange(), entries: [], since: clock.now() }
+    const own: Running = { cause, change: noChange(), entries: [], since: clock.now() }
     running = own
     try {
       return fn(own)
@@ -125,7 +125,7 @@ export function createWorkspace (core: Core, options: WorkspaceOptions = {}): Wo
 
   /** Tells what a transaction did so far. */
   function finish (own: Running): void {
-    const { change, entries, since, ...cause } = own
+    const { change, entries, since, cause } = own
     own.change = noChange()
     own.entries = []
     own.since = clock.now()
@@ -182,11 +182,11 @@ export function createWorkspace (core: Core, options: WorkspaceOptions = {}): Wo
 
   function type (key: string, splice: Splice): void {
     if (running === null) throw new Error('handles write inside transactions')
-    if (typed !== null && (typed.key !== key || typed.origin !== running.origin)) flush()
-    typed ??= { key, typing: createTyping(), origin: running.origin, within: running, since: clock.now(), cancel: clock.after(flushMs, flush) }
+    if (typed !== null && (typed.key !== key || typed.origin !== running.cause.origin)) flush()
+    typed ??= { key, typing: createTyping(), origin: running.cause.origin, within: running, since: clock.now(), cancel: clock.after(flushMs, flush) }
     typed.within = running
     typed.typing.splice(splice.position, splice.deleted, splice.inserted)
-    addChange(running.change, { ...noChange(), texts: new Map([[key, [splice]]]) })
+    addSplices(running.change, key, [splice])
     if (flushMs <= 0 || typed.typing.full) flush()
   }
 
@@ -208,7 +208,7 @@ export function createWorkspace (core: Core, options: WorkspaceOptions = {}): Wo
     clock,
     blobs: options.blobs,
     onError,
-    get origin () { return running?.origin },
+    get origin () { return running?.cause.origin },
     randomBytes,
     transact: (fn, { origin } = {}) => run({ source: 'local', origin }, () => fn()),
     conclude () {

@@ -1,4 +1,4 @@
-import { toHex } from '../protocol/hex.js'
+import { keyAt } from '../protocol/id-key.js'
 import { type Change, createChangeLog } from './change.js'
 import { type AppliedNode, type Document, type DocumentOptions, createDocument } from './document.js'
 
@@ -47,7 +47,7 @@ export function createViews ({ confirmed, ...options }: ViewsOptions): Views {
 
   /** Takes a node off those that wait. */
   function settled (id: Uint8Array): AppliedNode | undefined {
-    const name = toHex(id)
+    const name = keyAt(id)
     const node = local.get(name)
     local.delete(name)
     return node
@@ -73,7 +73,7 @@ export function createViews ({ confirmed, ...options }: ViewsOptions): Views {
     local (node) {
       touch(node)
       document.applyLocal(node)
-      local.set(toHex(node.id), { ...node, id: node.id.slice(), author: node.author.slice() })
+      local.set(keyAt(node.id), { ...node, id: node.id.slice(), author: node.author.slice() })
     },
     remote (node) {
       if (local.size > 0 && confirm(node.id)) return

@@ -1,6 +1,7 @@
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import type { ClientCommands } from './client-doc.js'
 import type { EngineCommands } from './engine.js'
 import type { LoadCommands } from './load.js'
 import { type Commands, type Remote, type Role, attach, launch } from './process.js'
@@ -17,6 +18,8 @@ export interface Bench {
   server (start: Start, node?: readonly string[]): Promise<Host>
   load (): Promise<Remote<LoadCommands>>
   engine (): Promise<Remote<EngineCommands>>
+  /** A process that holds a document; `node` are options of Node. */
+  client (node?: readonly string[]): Promise<Remote<ClientCommands>>
   /** A folder that is removed at the end. */
   folder (): Promise<string>
   /** Makes something that several scenarios need once. */
@@ -90,6 +93,7 @@ export function createBench ({ tiny, profiles, progress }: BenchOptions): { rows
     server,
     load: async () => await process<LoadCommands>('load'),
     engine: async () => await process<EngineCommands>('engine'),
+    client: async (node) => await process<ClientCommands>('client-doc', node),
     async folder () {
       const folder = await mkdtemp(join(tmpdir(), 'nodalmerge-bench-'))
       folders.push(folder)

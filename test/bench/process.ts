@@ -10,7 +10,7 @@ export interface Remote<Known extends Commands> {
   end (): Promise<void>
 }
 
-export type Role = 'server' | 'load' | 'engine'
+export type Role = 'server' | 'load' | 'engine' | 'client-doc'
 
 interface Question { number: number, name: string, argument: unknown }
 interface Answer { number: number, value?: unknown, error?: string }

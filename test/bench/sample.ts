@@ -23,7 +23,7 @@ export interface Row {
 
 export interface Target { text: string, met: boolean }
 
-type Aim = (ours: Sample, plain: Sample | null) => Target
+export type Aim = (ours: Sample, plain: Sample | null) => Target
 
 const number = (value: number): string => value.toLocaleString('en-US', { maximumFractionDigits: value < 10 ? 2 : value < 100 ? 1 : 0 })
 

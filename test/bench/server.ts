@@ -5,7 +5,7 @@ import Fastify, { type FastifyInstance } from 'fastify'
 import nodalmerge, { levelNodes, memoryNodes } from '../../lib/index.js'
 import type { Blake3 } from '../../lib/protocol/blake3.js'
 import { loadBlake3 } from '../../lib/protocol/blake3-wasm.js'
-import { ID_LENGTH } from '../../lib/protocol/node.js'
+import { ID_LENGTH, encodeNode, encodeTransaction } from '../../lib/protocol/node.js'
 import type { NodeStore } from '../../lib/store/node-store.js'
 import { authorKey, chain, nodesOf, opsOf, pretender } from './corpus.js'
 import { type Listening, startPlain } from './plain.js'
@@ -78,6 +78,21 @@ export function commands () {
     async open (room: string): Promise<number> {
       const { nodes } = await app?.nodalmerge.room(room).open() ?? { nodes: 0 }
       return nodes
+    },
+
+    /** How much a room holds. */
+    async holds (room: string): Promise<{ nodes: number, bytes: number }> {
+      const held = { nodes: 0, bytes: 0 }
+      for await (const node of app?.nodalmerge.room(room).nodes() ?? []) {
+        held.nodes++
+        held.bytes += encodeNode(node.id, encodeTransaction(node), node.signature).length
+      }
+      return held
+    },
+
+    /** A text of a room as the server reads it. */
+    async text ({ room, key }: { room: string, key: string }): Promise<string> {
+      return (await app?.nodalmerge.room(room).state())?.text(key).toString() ?? ''
     },
 
     /** With `settled`, what is garbage is collected first, where Node was told to offer that. */

@@ -4,7 +4,7 @@ import type { Remote } from './process.js'
 import { atLeast, atMost } from './sample.js'
 import { TRACE_EDITS } from './trace.js'
 
-/** Every run has a new text in the same process; the first ones meet code that is not yet optimised. */
+/** Every run has a new text in the same process. */
 const RUNS = 5
 
 /** The text engine by itself, and with everything a node needs besides its signature. */
