@@ -3,6 +3,7 @@ import { type DocOptions, type Status, createDoc, memoryStorage } from '../../li
 import { createRoomCipher } from '../../lib/client/encryption.js'
 import { createHash } from '../../lib/client/hash.js'
 import { connectionOf } from '../../lib/client/status.js'
+import { createFollowing } from '../../lib/client/following.js'
 import { watchPage } from '../../lib/client/page.js'
 import type { WebSocketClass } from '../../lib/client/socket.js'
 import type { RoomStorage, Storage } from '../../lib/client/storage.js'
@@ -558,6 +559,36 @@ t.test('DO-22 a long history of a part is in sync only when all of it is here, a
   await again.whenSynced({ timeout: 5000 })
   await until(all, () => all.map('in').get('mine') === 1, 'what was written')
   t.equal(way.sent.filter(({ type }) => type === 'pack').length, 1)
+})
+
+t.test('DO-22 the patterns are confirmed again as long as history comes', (t) => {
+  let asked = 0
+  let arrived = 0
+  const following = createFollowing(['in/**'], () => { asked++; return true }, () => { arrived++ })
+  following.ask()
+  following.pack('server')
+  following.acknowledged()
+  t.same([asked, arrived], [2, 0])
+  following.pack('server')
+  following.pack('ab'.repeat(32))
+  following.acknowledged()
+  t.same([asked, arrived], [3, 0])
+  following.pack('ab'.repeat(32))
+  following.acknowledged()
+  t.same([asked, arrived], [3, 1], 'what peers write is no history')
+  following.acknowledged()
+  t.same([asked, arrived], [3, 1])
+  t.equal(following.replace(['in/x']), true, 'patterns are compared by their text')
+  t.equal(following.replace([]), true)
+  t.same(following.patterns, undefined)
+  following.ask()
+  t.equal(asked, 3, 'with everything the frontier tells')
+  t.equal(following.replace(['a', 'b']), false)
+  following.ask()
+  t.equal(following.replace(['b']), false)
+  following.ask()
+  t.equal(asked, 5)
+  t.end()
 })
 
 t.test('DO-23 a refused subscription leaves the document out of sync, and says so', async (t) => {
