@@ -14,7 +14,7 @@ import type { DocOptions } from './options.js'
 import { createPace } from './pace.js'
 import { watchPage } from './page.js'
 import { type Presence, type PresenceDriver, createPresence } from './presence.js'
-import { type StatusBoard, connectionOf, createStatus } from './status.js'
+import { type Status, type StatusBoard, connectionOf, createStatus } from './status.js'
 import { type Sync, createSync } from './sync.js'
 
 /** A document's parts, put together and loaded, not connected. */
@@ -126,34 +126,44 @@ async function makeParts (options: DocOptions, ground: Ground, feed: DocFeed): P
   const blobs = createBlobs({ storage, blake3, clock, random, send, mode: options.blobs, fault })
   const presence = createPresence<object>({ pubkey, clock, send, options: options.presence, fault })
   const following = createFollowing(options.subscribe, send, () => { arrived(parts) })
-  const handlers: LinkHandlers = {
-    greeting: sync.greeting,
-    welcome: (welcome, spoken) => { welcomed(parts, welcome, spoken) },
-    pack (bytes, from) {
-      following.pack(from)
-      sync.pack(bytes)
-    },
-    ack: sync.ack,
-    error: sync.refused,
-    message: (message) => { heard(parts, message) },
-    fault,
-    state: () => { moved(parts) }
-  }
+  const handlers = handlersOf(() => parts, sync, fault)
   const link = createLink({
     ...options, open: ground.open, pubkey, subscribe: () => following.patterns, direct: blobs.direct, clock, random, pace, handlers
   })
   const handles = createHandles(sync, { clock, blobs, onError: fault, ...(options.flushMs === undefined ? {} : { flushMs: options.flushMs }) })
-  const status = createStatus(() => ({
-    ...connectionOf(link.state),
-    synced: sync.synced && !handles.unflushed,
-    unsaved: sync.counts.unsaved + Number(handles.unflushed),
-    unsent: sync.counts.unsent,
-    unacknowledged: sync.counts.unacknowledged,
-    blobs: blobs.unsent,
-    storage: ground.kept
-  }), fault)
+  const status = createStatus(() => statusOf({ ground, link, sync, handles, blobs }), fault)
   const parts: Parts = { ground, clock, feed, sync, link, handles, blobs, presence, following, status, live }
   return parts
+}
+
+function statusOf ({ ground, link, sync, handles, blobs }: Pick<Parts, 'ground' | 'link' | 'sync' | 'handles' | 'blobs'>): Status {
+  const { unsaved, unsent, unacknowledged } = sync.counts
+  return {
+    ...connectionOf(link.state),
+    synced: sync.synced && !handles.unflushed,
+    unsaved: unsaved + Number(handles.unflushed),
+    unsent,
+    unacknowledged,
+    blobs: blobs.unsent,
+    storage: ground.kept
+  }
+}
+
+/** Nothing is heard before the parts are together. */
+function handlersOf (parts: () => Parts, sync: Sync, fault: (error: unknown) => void): LinkHandlers {
+  return {
+    greeting: sync.greeting,
+    welcome: (welcome, spoken) => { welcomed(parts(), welcome, spoken) },
+    pack (bytes, from) {
+      parts().following.pack(from)
+      sync.pack(bytes)
+    },
+    ack: sync.ack,
+    error: sync.refused,
+    message: (message) => { heard(parts(), message) },
+    fault,
+    state: () => { moved(parts()) }
+  }
 }
 
 function welcomed ({ live, sync, presence, blobs, following }: Parts, ...[welcome, spoken]: Parameters<LinkHandlers['welcome']>): void {

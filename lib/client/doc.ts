@@ -1,6 +1,6 @@
 import type { Readable } from './readable.js'
 import type { Blobs } from './blobs.js'
-import { assemble } from './assembly.js'
+import { type Assembly, assemble } from './assembly.js'
 import { breathe } from './breath.js'
 import { NodalmergeError } from '../errors.js'
 import type { DocEvents, EventName } from './doc-event.js'
@@ -56,11 +56,10 @@ export interface Doc extends Pick<Handles, 'map' | 'transact' | 'undoManager' | 
  */
 export async function createDoc (options: DocOptions): Promise<Doc> {
   checkOptions(options)
-  options.signal?.throwIfAborted()
-  const parts = await assemble(options)
-  const { sync, link, handles, status, clock, feed } = parts
   const { signal } = options
-  const aborted = (): void => { close().catch((error: unknown) => { feed.tell('error', error) }) }
+  signal?.throwIfAborted()
+  const parts = await assemble(options)
+  const aborted = (): void => { close().catch((error: unknown) => { parts.feed.tell('error', error) }) }
   const close = (): Promise<void> => {
     signal?.removeEventListener('abort', aborted)
     return parts.close()
@@ -70,12 +69,17 @@ export async function createDoc (options: DocOptions): Promise<Doc> {
     throw signal.reason
   }
   signal?.addEventListener('abort', aborted)
-  if (options.connect !== false) link.connect()
-  status.settle()
+  if (options.connect !== false) parts.link.connect()
+  parts.status.settle()
   // Whoever waits for the document can listen by then.
-  breathe().then(feed.open)
+  breathe().then(parts.feed.open)
+  return docOf(options.room, parts, close)
+}
+
+function docOf (room: string, parts: Assembly, close: () => Promise<void>): Doc {
+  const { handles, link, status } = parts
   return {
-    room: options.room,
+    room,
     pubkey: parts.pubkey,
     author: parts.author,
     get sessionId () { return parts.session() },
@@ -88,7 +92,20 @@ export async function createDoc (options: DocOptions): Promise<Doc> {
     canonical: handles.canonical,
     presence: parts.presence,
     blobs: parts.blobs,
-    on: feed.on,
+    on: parts.feed.on,
+    ...waitsOf(parts),
+    subscribe: parts.subscribe,
+    connect: link.connect,
+    disconnect: link.disconnect,
+    reauth: link.reauth,
+    close,
+    [Symbol.asyncDispose]: close
+  }
+}
+
+/** What is waited for is looked at as it is now, not as it was last told. */
+function waitsOf ({ handles, status, sync, clock }: Assembly): Pick<Doc, 'whenSynced' | 'flush' | 'saved'> {
+  return {
     async whenSynced (wait) {
       status.settle()
       await waitFor(status, ({ synced }) => synced, clock, wait)
@@ -103,12 +120,6 @@ export async function createDoc (options: DocOptions): Promise<Doc> {
       await sync.idle()
       status.settle()
       if (status.get().storage === 'failed') throw new NodalmergeError('client.storage')
-    },
-    subscribe: parts.subscribe,
-    connect: link.connect,
-    disconnect: link.disconnect,
-    reauth: link.reauth,
-    close,
-    [Symbol.asyncDispose]: close
+    }
   }
 }
