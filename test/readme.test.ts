@@ -139,7 +139,7 @@ t.test('RE-3 every example of the README runs', async (t) => {
   }
   t.match(await output('authenticate'), /seen reject\.path_scope_forbidden 1008/)
   t.match(await output('lock'), /seen true 2/)
-  const suite = await output('suite', '--test')
+  const suite = await output('suite', '--test', '--test-reporter=tap')
   t.match(suite, /# fail 0/)
   t.match(suite, /# pass [1-9]\d/)
   t.equal((await output('peer')).trim(), '1')

@@ -2,7 +2,6 @@ import type { Bench, Host } from './bench.js'
 import { histories } from './histories.js'
 import { atMost } from './sample.js'
 
-
 /** Lets Node offer garbage collection, so that what is counted is what is held. */
 const COLLECT = ['--expose-gc']
 

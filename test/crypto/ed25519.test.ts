@@ -34,7 +34,8 @@ t.test('ED-2 crafted inputs that verifiers disagree on are refused, with and wit
   t.equal(crafted.length, 10)
   for (const { name, author, message, signature, openssl, cofactored } of crafted) {
     const key = createPublicKey({ key: { kty: 'OKP', crv: 'Ed25519', x: Buffer.from(author).toString('base64url') }, format: 'jwk' })
-    t.equal(verify(null, message, key, signature), openssl, `${name}: the platform alone`)
+    // Newer versions of OpenSSL refuse keys and R of small order by themselves.
+    t.ok(openssl || !verify(null, message, key, signature), `${name}: the platform alone`)
     t.equal(ed25519.verify(signature, message, author), cofactored, `${name}: with the cofactor`)
   }
   t.equal(crafted.filter(({ valid }) => valid).length, 1)
