@@ -1,6 +1,7 @@
 import type { Blake3 } from '../protocol/blake3.js'
-import { type NodeView, authorOf, encodeTransaction, extraOf, idOf, nodeId, parentOf, readOps, transactionOf } from '../protocol/node.js'
+import { type NodeView, authorOf, createNodeBuilder, extraOf, idOf, parentOf, readOps, scanNode, transactionOf } from '../protocol/node.js'
 import type { Op } from '../protocol/op.js'
+import { cursor } from '../protocol/postcard.js'
 import { isEncrypted } from '../state/document.js'
 import type { RoomCipher } from './encryption.js'
 import { keyAt } from '../protocol/id-key.js'
@@ -26,6 +27,8 @@ export interface WriterParts {
 }
 
 export function createWriter ({ author, blake3, now, cipher }: WriterParts): Writer {
+  const build = createNodeBuilder(blake3)
+
   function read (node: NodeView): Op[] {
     const ops = readOps(node)
     if (cipher === undefined || !node.sentinel || !isEncrypted(ops)) return ops
@@ -36,8 +39,9 @@ export function createWriter ({ author, blake3, now, cipher }: WriterParts): Wri
     author,
     compose (ops, lamport, parents) {
       const sealed = cipher === undefined ? [...ops] : cipher.seal(ops, author, lamport)
-      const transaction = encodeTransaction({ author, lamport, wallMs: now(), ops: sealed, parents: [...parents] })
-      const id = nodeId(transaction, blake3)
+      const unsigned = scanNode(cursor(build({ author, lamport, wallMs: now(), ops: sealed, parents: [...parents] })))
+      const id = idOf(unsigned)
+      const transaction = transactionOf(unsigned)
       // What is sealed takes its lamport values all the same (spec/wire-format.md §14).
       return { ...fresh(id), author, lamport, ops, extra: extraOf(ops), transaction, parents: parents.map((parent) => keyAt(parent)) }
     },
